@@ -1,0 +1,334 @@
+"""Task families: a distribution of environments that share spaces and differ in a task.
+
+Three ways to write one, one contract: subclass `AnalyticFamily` with pure batched functions, declare one from
+any Gymnasium environment with `declare_family`, or subclass `TaskFamily` and build the environments yourself.
+This module imports no torch, so that families can be listed and validated at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
+
+from metarl.errors import FamilyError, nearest
+from metarl.tasks import Splits, Task, Tasks, UniformSplits, number_of_tasks, task_at, task_vectors
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+    from torch import Tensor
+
+
+class TaskFamily(ABC):
+    """Environments that share observation space, action space and horizon, and differ in their task.
+
+    A task is sticky: it is set when an environment is made or by `set_task`, and no reset changes it.
+    """
+
+    name: str
+    variants: ClassVar[Mapping[str, str]] = {}
+    """Names of the variants, each with a line on what it is; the first is the default."""
+    variant: str | None = None
+    task_space: spaces.Dict
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    horizon: int
+    splits: Splits
+    protocol: Mapping[str, str] = {}
+    """What a reader must know to compare returns: reward, end rule, action scaling."""
+
+    @abstractmethod
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment with this task."""
+
+    def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        """tasks x episodes environments in task-major order, under gymnasium's own vector environment."""
+        from metarl.lanes import SyncLaneEnv
+
+        return SyncLaneEnv(self, tasks, episodes)
+
+    @abstractmethod
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Give an environment that `make` returned another task; it takes effect at the next reset."""
+
+    def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """n tasks of a split; raises FamilyError for a split that the family does not have."""
+        return self.splits.sample(n, split, rng)
+
+    def close(self) -> None:
+        """Release what the family itself holds; environments are closed by whoever made them."""
+
+
+class AnalyticFamily(TaskFamily):
+    """A family written as two pure functions on torch tensors of any leading shape, dtype and device.
+
+    `make` (one lane) and `make_vec` (all of them in one batch) both derive from these functions.
+    """
+
+    initial_noise: int = 0
+    step_noise: int = 0
+    """How many uniform numbers in (0, 1) `initial` and `step` need for each lane."""
+
+    @abstractmethod
+    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Any, Tensor]:
+        """State and observation at time 0. `noise` is (*lanes, initial_noise); a state is a tensor or a dict of them."""
+
+    @abstractmethod
+    def step(
+        self, task: Mapping[str, Tensor], state: Any, action: Tensor, noise: Tensor
+    ) -> tuple[Any, Tensor, Tensor, Tensor]:
+        """Next state, its observation, reward (*lanes) and termination (*lanes). Actions are within the action space."""
+
+    def draw(self, task: Task, observations: np.ndarray) -> np.ndarray:
+        """An RGB picture (height, width, 3) of an episode so far; families without one raise FamilyError."""
+        raise FamilyError(f"family '{self.name}' has no picture")
+
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        from metarl.lanes import AnalyticEnv
+
+        return AnalyticEnv(self, task, render_mode=render_mode)
+
+    def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        from metarl.lanes import AnalyticVectorEnv
+
+        return AnalyticVectorEnv(self, tasks, episodes)
+
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        env.unwrapped.set_task(task)  # type: ignore[attr-defined]
+
+
+class _TaskHolder(gymnasium.Wrapper):
+    """Outermost layer of a declared environment: applies a task, rebuilding what is inside where it must."""
+
+    def __init__(self, family: DeclaredFamily, task: Task, render_mode: str | None) -> None:
+        super().__init__(family.build(task, render_mode))
+        self.family = family
+        self._render_mode = render_mode
+        family.apply(self, task)
+
+    def rebuild(self, task: Task) -> None:
+        self.env.close()
+        self.env = self.family.build(task, self._render_mode)
+
+
+class DeclaredFamily(TaskFamily):
+    """A family over any Gymnasium environment; see `declare_family`."""
+
+    def __init__(
+        self,
+        env: str | Callable[..., gymnasium.Env],
+        task_space: spaces.Dict,
+        *,
+        horizon: int | None,
+        train_space: spaces.Dict | None,
+        splits: Splits | None,
+        set_task: Callable[[gymnasium.Env, Task], None] | None,
+        rescale_actions: bool,
+        name: str | None,
+    ) -> None:
+        if not isinstance(task_space, spaces.Dict) or not task_space.spaces:
+            raise FamilyError(f"task_space: expected a gymnasium.spaces.Dict with an entry a parameter; got {task_space!r}")
+        self.name = name or (env if isinstance(env, str) else getattr(env, "__name__", "declared"))
+        self.task_space = task_space
+        self.splits = splits or UniformSplits(task_space, train_space)
+        self._env = env
+        self._set_task = set_task
+        self._rescale_actions = rescale_actions
+        self._horizon = horizon
+        self.protocol = {"actions": "scaled from [-1, 1] to the bounds, then clipped" if rescale_actions else "clipped"}
+
+    @cached_property
+    def _constructor(self) -> Callable[..., gymnasium.Env]:
+        if not isinstance(self._env, str):
+            return self._env
+        try:
+            spec = gymnasium.spec(self._env)
+        except gymnasium.error.Error as error:
+            raise FamilyError(f"family '{self.name}': {error}") from None
+        return gymnasium.envs.registration.load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point  # type: ignore[return-value]
+
+    @cached_property
+    def horizon(self) -> int:  # type: ignore[override]
+        horizon = self._horizon
+        if horizon is None and isinstance(self._env, str):
+            horizon = gymnasium.spec(self._env).max_episode_steps
+        if horizon is None or horizon < 1:
+            raise FamilyError(f"family '{self.name}': horizon = {horizon}; expected a number of steps of at least 1")
+        return horizon
+
+    @cached_property
+    def _prototype(self) -> gymnasium.Env:
+        return self.make(task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0))
+
+    @property
+    def observation_space(self) -> spaces.Space:  # type: ignore[override]
+        return self._prototype.observation_space
+
+    @property
+    def action_space(self) -> spaces.Space:  # type: ignore[override]
+        return self._prototype.action_space
+
+    @cached_property
+    def _keyword_names(self) -> frozenset[str]:
+        """The task entries that only the constructor can take: no attribute of that name, no `set_task`."""
+        if self._set_task is not None:
+            return frozenset()
+        parameters = inspect.signature(self._constructor).parameters
+        probe = self._constructor(**{k: v for k, v in self._first_task().items() if k in parameters})
+        attributes = {name for name in self.task_space.spaces if hasattr(probe.unwrapped, name)}
+        probe.close()
+        for name in self.task_space.spaces:
+            if name not in parameters and name not in attributes:
+                raise FamilyError(
+                    f"family '{self.name}': '{name}' is neither an attribute nor a keyword argument of the environment"
+                    f"{nearest(name, set(parameters) | {k for k in vars(probe.unwrapped) if not k.startswith('_')})}"
+                )
+        return frozenset(set(self.task_space.spaces) - attributes)
+
+    def _first_task(self) -> Task:
+        return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
+
+    def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
+        """The environment under the task holder, with the entries that its constructor takes."""
+        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self._keyword_names}
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        if isinstance(self._env, str):
+            env = gymnasium.make(self._env, max_episode_steps=self.horizon, disable_env_checker=True, **arguments)
+        else:
+            env = TimeLimit(self._env(**arguments), self.horizon)
+        if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
+            env = FlattenObservation(env)
+        actions = env.action_space
+        if self._rescale_actions and isinstance(actions, spaces.Box) and actions.is_bounded():
+            env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        return env
+
+    def apply(self, env: gymnasium.Env, task: Task) -> None:
+        """Set the entries that are attributes (or call the user's function)."""
+        if self._set_task is not None:
+            self._set_task(env.unwrapped, task)
+            return
+        for name in self.task_space.spaces:
+            if name not in self._keyword_names:
+                setattr(env.unwrapped, name, _plain(task[name]))
+
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        return _TaskHolder(self, task, render_mode)
+
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        holder: Any = env
+        while not isinstance(holder, _TaskHolder):
+            holder = holder.env
+        if self._keyword_names:
+            holder.rebuild(task)
+        self.apply(holder, task)
+
+    def close(self) -> None:
+        if "_prototype" in self.__dict__:
+            self._prototype.close()
+
+
+def declare_family(
+    env: str | Callable[..., gymnasium.Env],
+    task_space: spaces.Dict,
+    *,
+    horizon: int | None = None,
+    train_space: spaces.Dict | None = None,
+    splits: Splits | None = None,
+    set_task: Callable[[gymnasium.Env, Task], None] | None = None,
+    rescale_actions: bool = True,
+    name: str | None = None,
+) -> DeclaredFamily:
+    """A family from any Gymnasium environment: an id or a constructor, and the parameters that vary.
+
+    Each entry of `task_space` is an attribute of the unwrapped environment, or else a keyword argument of its
+    constructor; `set_task(unwrapped_env, task)` replaces both where more than one attribute must change
+    (CartPole computes derived masses when it is built, for one). `horizon` defaults to the registered time
+    limit. Training tasks are uniform in `train_space` (default: all of `task_space`); what lies outside it is
+    the out-of-distribution split. Observations are flattened, bounded actions scaled from [-1, 1].
+    """
+    return DeclaredFamily(
+        env,
+        task_space,
+        horizon=horizon,
+        train_space=train_space,
+        splits=splits,
+        set_task=set_task,
+        rescale_actions=rescale_actions,
+        name=name,
+    )
+
+
+class ObserveTask(TaskFamily):
+    """The oracle baseline of a family: the task, as a flat vector, is appended to every observation."""
+
+    def __init__(self, family: TaskFamily) -> None:
+        self.family = family
+        self.name = family.name
+        self.variant = family.variant
+        self.task_space = family.task_space
+        self.action_space = family.action_space
+        self.horizon = family.horizon
+        self.splits = family.splits
+        self.protocol = {**family.protocol, "observation": "with the task appended (oracle)"}
+        inner = family.observation_space
+        assert isinstance(inner, spaces.Box)
+        size = int(spaces.flatdim(family.task_space))
+        low = np.concatenate([inner.low, np.full(size, -np.inf)]).astype(np.float32)
+        high = np.concatenate([inner.high, np.full(size, np.inf)]).astype(np.float32)
+        self.observation_space = spaces.Box(low, high, dtype=np.float32)
+
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        return _ObserveTaskEnv(self, self.family.make(task, render_mode=render_mode), task)
+
+    def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        if isinstance(self.family, AnalyticFamily):
+            from metarl.lanes import AnalyticVectorEnv
+
+            return AnalyticVectorEnv(self.family, tasks, episodes, observe_task=True)
+        return super().make_vec(tasks, episodes)
+
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        holder: Any = env
+        while not isinstance(holder, _ObserveTaskEnv):
+            holder = holder.env
+        self.family.set_task(holder.env, task)
+        holder.task = task
+
+    def close(self) -> None:
+        self.family.close()
+
+
+class _ObserveTaskEnv(gymnasium.ObservationWrapper):
+    def __init__(self, family: ObserveTask, env: gymnasium.Env, task: Task) -> None:
+        super().__init__(env)
+        self.family = family
+        self.task = task
+        self.observation_space = family.observation_space
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        vector = task_vectors(self.family.task_space, {k: np.asarray(v)[None] for k, v in self.task.items()})[0]
+        return np.concatenate([np.asarray(observation, np.float32), vector])
+
+
+def _plain(value: Any) -> Any:
+    """Scalars as Python numbers, arrays as they are: environments test `isinstance(x, float)`."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
+
+
+__all__ = [
+    "AnalyticFamily",
+    "DeclaredFamily",
+    "ObserveTask",
+    "TaskFamily",
+    "declare_family",
+    "number_of_tasks",
+]

@@ -1,0 +1,345 @@
+"""Stepping tasks x episodes lanes: analytic families as one batch of tensors, anything else through gymnasium.
+
+A lane is one episode of one task at a time. Whatever is behind it, the rollout sees `reset(seeds)` and
+`step(actions)` on tensors (tasks, episodes, ...), and an ended lane is reset before it is stepped again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from metarl.errors import EnvironmentFault, FamilyError
+from metarl.families import AnalyticFamily, TaskFamily
+from metarl.randomness import fold, uniform
+from metarl.tasks import Task, Tasks, number_of_tasks, task_at, task_vectors
+
+
+class Lanes(Protocol):
+    """What a rollout steps. Actions are raw policy outputs; lanes clip them to the action space."""
+
+    tasks: int
+    episodes: int
+
+    def reset(self, seeds: Int[Tensor, "tasks episodes"]) -> Float[Tensor, "tasks episodes observation"]: ...
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+class AnalyticLanes:
+    """Lanes of an analytic family, stepped as one batch on any device."""
+
+    def __init__(
+        self,
+        family: AnalyticFamily,
+        tasks: Tasks,
+        episodes: int,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        observe_task: bool = False,
+    ) -> None:
+        self.family = family
+        self.episodes = episodes
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.observe_task = observe_task
+        self._bounds: tuple[Tensor, Tensor] | None = None
+        if isinstance(family.action_space, spaces.Box):
+            low, high = (torch.as_tensor(x, dtype=dtype, device=device) for x in (family.action_space.low, family.action_space.high))
+            self._bounds = (low, high)
+        self.set_tasks(tasks)
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        self.tasks = number_of_tasks(tasks)
+        self._task: dict[str, Tensor] = {}
+        for name, value in tasks.items():
+            tensor = torch.as_tensor(np.asarray(value), device=self.device)
+            if tensor.is_floating_point():
+                tensor = tensor.to(self.dtype)
+            self._task[name] = tensor[:, None]
+        if self.observe_task:
+            vectors = torch.as_tensor(task_vectors(self.family.task_space, tasks), dtype=self.dtype, device=self.device)
+            self._task_vectors = vectors[:, None].expand(-1, self.episodes, -1)
+
+    def reset(self, seeds: Int[Tensor, "tasks episodes"], mask: Bool[Tensor, "tasks episodes"] | None = None) -> Tensor:
+        """Start every lane, or those in `mask`; the rest keep their state. Returns all observations."""
+        noise = self._noise(seeds, 0, self.family.initial_noise)
+        state, observation = self.family.initial(self._task, noise)
+        if mask is None:
+            self._seeds = seeds
+            self._time = torch.zeros_like(seeds)
+            self.state, self._observation = state, observation
+        else:
+            self._seeds = torch.where(mask, seeds, self._seeds)
+            self._time = torch.where(mask, 0, self._time)
+            self.state = _select(mask, state, self.state)
+            self._observation = _select(mask, observation, self._observation)
+        return self._observed()
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations, rewards and terminations of all lanes; the horizon is the rollout's concern."""
+        if self._bounds is not None:
+            actions = torch.clamp(actions, *self._bounds)
+        if self.family.step_noise:
+            self._time = self._time + 1
+            noise = self._noise(self._seeds, self._time, self.family.step_noise)
+        else:
+            noise = actions.new_empty((*actions.shape[:2], 0))
+        self.state, self._observation, reward, terminated = self.family.step(self._task, self.state, actions, noise)
+        return self._observed(), reward, terminated
+
+    def _observed(self) -> Tensor:
+        if not self.observe_task:
+            return self._observation
+        return torch.cat([self._observation, self._task_vectors], -1)
+
+    def close(self) -> None:
+        """Nothing to release; there for symmetry with lanes over real environments."""
+
+    def _noise(self, seeds: Tensor, time: Tensor | int, components: int) -> Tensor:
+        if components == 0:
+            return torch.empty((*seeds.shape, 0), dtype=self.dtype, device=self.device)
+        at_time = fold(seeds, time)
+        return uniform(fold(at_time[..., None], torch.arange(components, device=self.device))).to(self.dtype)
+
+
+def _select(mask: Tensor, new: Any, old: Any) -> Any:
+    if isinstance(new, dict):
+        return {name: _select(mask, new[name], old[name]) for name in new}
+    return torch.where(mask.reshape(*mask.shape, *[1] * (new.ndim - mask.ndim)), new, old)
+
+
+class AnalyticEnv(gymnasium.Env):
+    """One lane of an analytic family as an ordinary Gymnasium environment."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (gymnasium's own declaration)
+
+    def __init__(self, family: AnalyticFamily, task: Task, *, render_mode: str | None = None) -> None:
+        self.family = family
+        self.render_mode = render_mode
+        self.observation_space = family.observation_space
+        self.action_space = family.action_space
+        self._lanes = AnalyticLanes(family, _one(task), 1)
+        self.task = task
+        self._history: list[np.ndarray] = []
+
+    def set_task(self, task: Task) -> None:
+        self.task = task
+        self._lanes.set_tasks(_one(task))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(2**62))
+        observation = self._lanes.reset(torch.tensor([[seed]]))[0, 0].numpy().copy()
+        self._steps = 0
+        self._history = [observation]
+        return observation, {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        batched = torch.as_tensor(np.asarray(action))[None, None]
+        if batched.is_floating_point():
+            batched = batched.to(self._lanes.dtype)
+        observation, reward, terminated = self._lanes.step(batched)
+        self._steps += 1
+        single = observation[0, 0].numpy().copy()
+        self._history.append(single)
+        ended = bool(terminated)
+        return single, float(reward), ended, not ended and self._steps >= self.family.horizon, {}
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        if self.render_mode is None:
+            return None
+        return self.family.draw(self.task, np.stack(self._history))
+
+
+class AnalyticVectorEnv(VectorEnv):
+    """Gymnasium's vector interface, in NumPy, to the same batch; rollouts use `lanes` and skip the conversion."""
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+
+    def __init__(
+        self,
+        family: AnalyticFamily,
+        tasks: Tasks,
+        episodes: int,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        observe_task: bool = False,
+    ) -> None:
+        self.family = family
+        self.lanes = AnalyticLanes(family, tasks, episodes, device=device, dtype=dtype, observe_task=observe_task)
+        self.num_envs = number_of_tasks(tasks) * episodes
+        if observe_task:
+            from metarl.families import ObserveTask
+
+            self.single_observation_space = ObserveTask(family).observation_space
+        else:
+            self.single_observation_space = family.observation_space
+        self.single_action_space = family.action_space
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        if number_of_tasks(tasks) != self.lanes.tasks:
+            raise FamilyError(f"set_tasks: expected {self.lanes.tasks} tasks; got {number_of_tasks(tasks)}")
+        self.lanes.set_tasks(tasks)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:  # type: ignore[override]
+        mask = None if options is None else options.get("reset_mask")
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        if seed is None:
+            seed = self.np_random.integers(2**62, size=self.num_envs).tolist()
+        elif isinstance(seed, int):
+            seed = [seed + i for i in range(self.num_envs)]
+        shape = (self.lanes.tasks, self.lanes.episodes)
+        seeds = torch.tensor([0 if s is None else s for s in seed], dtype=torch.int64, device=self.lanes.device).reshape(shape)
+        lanes = None if mask is None else torch.as_tensor(mask, device=self.lanes.device).reshape(shape)
+        observation = self.lanes.reset(seeds, lanes)
+        fresh = np.zeros(self.num_envs, np.int64)
+        self._steps = fresh if mask is None else np.where(mask, fresh, self._steps)
+        return observation.flatten(0, 1).cpu().numpy(), {}
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
+        batched = torch.as_tensor(np.asarray(actions), device=self.lanes.device)
+        if batched.is_floating_point():
+            batched = batched.to(self.lanes.dtype)
+        batched = batched.reshape(self.lanes.tasks, self.lanes.episodes, *batched.shape[1:])
+        observation, reward, terminated = (x.flatten(0, 1).cpu().numpy() for x in self.lanes.step(batched))
+        self._steps = self._steps + 1
+        truncated = ~terminated & (self._steps >= self.family.horizon)
+        return observation, reward, terminated, truncated, {}
+
+
+class _Lane(gymnasium.Wrapper):
+    """Names the lane in whatever its environment raises, and refuses observations of another shape."""
+
+    def __init__(self, env: gymnasium.Env, family: TaskFamily, place: str) -> None:
+        super().__init__(env)
+        self._shape = family.observation_space.shape
+        self._place = f"family '{family.name}', {place}"
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict]:
+        try:
+            observation, info = self.env.reset(**arguments)
+        except Exception as error:
+            raise EnvironmentFault(f"{self._place}: reset raised {type(error).__name__}: {error}") from error
+        return self._checked(observation, "reset"), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            raise EnvironmentFault(f"{self._place}: step raised {type(error).__name__}: {error}") from error
+        return self._checked(observation, "step"), reward, terminated, truncated, info
+
+    def _checked(self, observation: Any, method: str) -> np.ndarray:
+        array = np.asarray(observation)
+        if array.shape != self._shape:
+            raise EnvironmentFault(
+                f"{self._place}: {method} returned an observation of shape {array.shape}; expected {self._shape}"
+            )
+        return array
+
+
+class SyncLaneEnv(SyncVectorEnv):
+    """gymnasium's synchronous vector environment over tasks x episodes lanes, re-tasked without rebuilding."""
+
+    def __init__(self, family: TaskFamily, tasks: Tasks, episodes: int) -> None:
+        self.family = family
+        self.shape = (number_of_tasks(tasks), episodes)
+
+        def lane(task: int, episode: int) -> _Lane:
+            return _Lane(family.make(task_at(tasks, task)), family, f"task {task}, episode lane {episode}")
+
+        super().__init__(
+            [lambda i=i, j=j: lane(i, j) for i in range(self.shape[0]) for j in range(episodes)],  # type: ignore[misc]
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        if number_of_tasks(tasks) != self.shape[0]:
+            raise FamilyError(f"set_tasks: expected {self.shape[0]} tasks; got {number_of_tasks(tasks)}")
+        for i, env in enumerate(self.envs):
+            assert isinstance(env, _Lane)
+            self.family.set_task(env.env, task_at(tasks, i // self.shape[1]))
+
+
+class HostLanes:
+    """Lanes over any gymnasium vector environment with autoreset disabled, in task-major order."""
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        tasks: int,
+        *,
+        family: TaskFamily | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.env = env
+        self.tasks = tasks
+        self.family = family
+        self.episodes = env.num_envs // tasks
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._ended = np.zeros(env.num_envs, bool)
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Other tasks for the same lanes; an environment that cannot be re-tasked is rebuilt."""
+        if hasattr(self.env, "set_tasks"):
+            self.env.set_tasks(tasks)
+        elif self.family is not None:
+            self.env.close()
+            self.env = self.family.make_vec(tasks, self.episodes)
+
+    def close(self) -> None:
+        self.env.close()
+
+    def reset(self, seeds: Int[Tensor, "tasks episodes"]) -> Tensor:
+        # 31 bits: environments that seed NumPy's legacy generator take no more.
+        self._seeds = ((seeds >> 33) & 0x7FFFFFFF).flatten().tolist()
+        self._ended[:] = False
+        observation, _ = self.env.reset(seed=list(self._seeds))
+        return self._tensor(observation)
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self._ended.any():
+            self.env.reset(options={"reset_mask": self._ended.copy()})
+        array = actions.flatten(0, 1).cpu().numpy()
+        space = self.env.single_action_space
+        if isinstance(space, spaces.Box):
+            array = np.clip(array, space.low, space.high).astype(space.dtype)
+        elif isinstance(space, spaces.Discrete):
+            array = array + space.start
+        observation, reward, terminated, truncated, _ = self.env.step(array)
+        self._ended = np.asarray(terminated | truncated)
+        return self._tensor(observation), self._tensor(reward), torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes)
+
+    def _tensor(self, array: Any) -> Tensor:
+        tensor = torch.as_tensor(np.asarray(array)).to(self.device, self.dtype)
+        return tensor.reshape(self.tasks, self.episodes, *tensor.shape[1:])
+
+
+def make_lanes(
+    family: TaskFamily, tasks: Tasks, episodes: int, *, device: torch.device | str, dtype: torch.dtype
+) -> AnalyticLanes | HostLanes:
+    """The fastest lanes that the family offers; both kinds can be given other tasks between iterations."""
+    env = family.make_vec(tasks, episodes)
+    if isinstance(env, AnalyticVectorEnv):
+        own = env.lanes
+        return AnalyticLanes(own.family, tasks, episodes, device=device, dtype=dtype, observe_task=own.observe_task)
+    return HostLanes(env, number_of_tasks(tasks), family=family, device=device, dtype=dtype)
+
+
+def _one(task: Task) -> Tasks:
+    return {name: np.asarray(value)[None] for name, value in task.items()}

@@ -1,0 +1,136 @@
+"""What an outer update sees of the data: collect it, and losses of adapted parameters on it.
+
+Reinforcement learning is one such problem; supervised few-shot tasks are another, with the same methods.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.families import TaskFamily
+from metarl.lanes import make_lanes
+from metarl.losses import SURROGATES, ratio_surrogate
+from metarl.policies import Distribution, Policy
+from metarl.randomness import Key
+from metarl.returns import fit_to_returns, policy_batch
+from metarl.rollout import collect, mean_returns
+from metarl.tasks import Tasks, number_of_tasks
+from metarl.types import Episodes, PolicyBatch, TaskParams
+
+
+class Collected(NamedTuple):
+    """Data of one step of adaptation, its score for each task (mean return), and what it cost."""
+
+    data: Any
+    score: Float[Tensor, " tasks"]
+    transitions: int
+
+
+class Problem(Protocol):
+    """The contract between outer updates and whatever they learn from. Losses have shape (tasks,)."""
+
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key, previous: Collected | None = None) -> Collected: ...
+
+    def inner_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
+
+    def outer_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
+
+
+class DistributionalProblem(Problem, Protocol):
+    """A problem whose parameters define a distribution over outputs, as trust regions need."""
+
+    def distribution(self, params: TaskParams, data: Any) -> Distribution: ...
+
+    def loss_of(self, distribution: Distribution, data: Any) -> Float[Tensor, " tasks"]: ...
+
+    def divergence(self, distribution: Distribution, old: Distribution, data: Any) -> Float[Tensor, " tasks"]: ...
+
+    def thinned(self, data: Any, stride: int) -> Any: ...
+
+
+def mean_over_tasks(values: Float[Tensor, " tasks"]) -> Tensor:
+    """The one place where tasks meet."""
+    return values.mean()
+
+
+class ReinforcementLearning:
+    """Policy-gradient reinforcement learning on a family of environments."""
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        policy: Policy,
+        *,
+        episodes: int,
+        transitions: int | None = None,
+        gamma: float = 0.99,
+        gae_lambda: float = 1.0,
+        surrogate: str = "low-variance",
+        baseline: str = "batch",
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.family = family
+        self.policy = policy
+        self.episodes = episodes
+        self.transitions = transitions
+        self.gamma = gamma
+        self.gae_lambda = gae_lambda
+        self.device = device
+        self.dtype = dtype
+        self._surrogate = SURROGATES[surrogate]
+        self._baseline = baseline
+        self._lanes: Any = None
+        self._tasks: Tasks | None = None
+
+    def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key) -> Episodes:
+        """Episodes of every task under its own parameters; environments are built once and re-tasked."""
+        if self._lanes is None or self._lanes.tasks != number_of_tasks(tasks):
+            self.close()
+            self._lanes = make_lanes(self.family, tasks, self.episodes, device=self.device, dtype=self.dtype)
+        elif tasks is not self._tasks:
+            self._lanes.set_tasks(tasks)
+        self._tasks = tasks
+        return collect(
+            self._lanes, self.policy, params, key, horizon=self.family.horizon, transitions=self.transitions
+        )
+
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key, previous: Collected | None = None) -> Collected:
+        """Episodes with advantages."""
+        episodes = self.episodes_of(params, tasks, key)
+        if self._baseline == "batch":
+            coefficients = fit_to_returns(episodes, self.gamma)
+        else:
+            coefficients = None if previous is None else previous.data[1]
+        batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        return Collected(batch, mean_returns(episodes), episodes.transitions)
+
+    def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
+        return self.policy.act(params, data.observations)[0]
+
+    def inner_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return self._surrogate(self.distribution(params, data), data)
+
+    def loss_of(self, distribution: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return ratio_surrogate(distribution, data)
+
+    def outer_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return self.loss_of(self.distribution(params, data), data)
+
+    def divergence(self, distribution: Distribution, old: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """KL(old || new) averaged over each task's transitions."""
+        return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
+
+    def thinned(self, data: PolicyBatch, stride: int) -> PolicyBatch:
+        """Every stride-th step of every episode, with weights that sum to one again."""
+        part = PolicyBatch(*(x[:, :, ::stride] for x in data))
+        return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
+
+    def close(self) -> None:
+        if self._lanes is not None:
+            self._lanes.close()
+            self._lanes = None

@@ -1,0 +1,160 @@
+"""Collecting episodes of every task at once."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.errors import Divergence, EnvironmentFault
+from metarl.lanes import AnalyticLanes, HostLanes
+from metarl.policies import Policy
+from metarl.randomness import Key, noise_seeds, normal, uniform
+from metarl.types import Episodes, TaskParams
+
+def rollout(
+    lanes: AnalyticLanes | HostLanes,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    *,
+    horizon: int,
+    first_episode: int = 0,
+    deterministic: bool = False,
+) -> Episodes:
+    """One episode in every lane, from reset to its end or the horizon; lanes that ended are masked.
+
+    The noise of an episode depends on `key`, its task's index and its own index, counted from `first_episode`.
+    Raises EnvironmentFault where an observation or a reward is not finite.
+    """
+    shape = (lanes.tasks, lanes.episodes)
+    seeds = key.at("environment").lane_seeds(*shape, first_episode=first_episode, device=lanes.device)
+    lane_seeds = key.at("policy").lane_seeds(*shape, first_episode=first_episode, device=lanes.device)
+    draw = normal if policy.noise == "normal" else uniform
+    noise = draw(noise_seeds(lane_seeds, horizon, policy.noise_components)).to(lanes.dtype)
+
+    running = torch.ones(shape, dtype=torch.bool, device=lanes.device)
+    observations, actions, log_probs, rewards, masks = [], [], [], [], []
+    with torch.no_grad():
+        observation = lanes.reset(seeds)
+        for t in range(horizon):
+            distribution, _ = policy.act(params, observation)
+            action = distribution.mode() if deterministic else distribution.sample(noise[t])
+            observations.append(observation)
+            actions.append(action)
+            log_probs.append(distribution.log_prob(action))
+            masks.append(running)
+            observation, reward, ended = lanes.step(action)
+            rewards.append(reward)
+            running = running & ~ended
+            # Asking costs a synchronisation on an accelerator; here it saves the rest of the horizon.
+            if lanes.device.type == "cpu" and not running.any():
+                break
+    mask = torch.stack(masks, 2)
+    episodes = Episodes(
+        torch.stack(observations, 2),
+        torch.stack(actions, 2),
+        torch.stack(log_probs, 2),
+        torch.stack(rewards, 2),
+        mask,
+    )
+    _check_finite(episodes)
+    if not bool(mask.all()):
+        episodes = _zero_masked(episodes)
+    return episodes
+
+
+def collect(
+    lanes: AnalyticLanes | HostLanes,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    *,
+    horizon: int,
+    episodes: int | None = None,
+    transitions: int | None = None,
+) -> Episodes:
+    """Episodes of every task until the budget is used: a number of episodes, or of transitions in each task.
+
+    A budget in transitions is met by whole episodes: every task goes on, a round of lanes at a time, until
+    it has at least that many, and an episode that was begun is kept whatever its length, so short ones are
+    not favoured. Tasks that need fewer episodes than others are padded with rows that hold none.
+    """
+    rounds = [rollout(lanes, policy, params, key, horizon=horizon)]
+    if transitions is None:
+        wanted = lanes.episodes if episodes is None else episodes
+        while len(rounds) * lanes.episodes < wanted:
+            rounds.append(rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes))
+        return _first_episodes(_join(rounds), wanted)
+    collected = rounds[0].mask.sum((1, 2))
+    while bool((collected < transitions).any()):
+        more = rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes)
+        # Within a round a task takes episodes only until its budget is met.
+        lengths = more.mask.sum(2)
+        before = collected[:, None] + lengths.cumsum(1) - lengths
+        more = _zero_masked(more._replace(mask=more.mask & (before < transitions)[..., None]))
+        collected = collected + more.mask.sum((1, 2))
+        rounds.append(more)
+    return _drop_empty_episodes(_join(rounds))
+
+
+def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
+    """Mean undiscounted return of each task's episodes; those that ended early count with what they had."""
+    return episodes.returns.nanmean(1)
+
+
+def _zero_masked(episodes: Episodes) -> Episodes:
+    def zeroed(x: Tensor) -> Tensor:
+        hidden = ~episodes.mask
+        return x.masked_fill(hidden.reshape(*hidden.shape, *[1] * (x.ndim - hidden.ndim)), 0)
+
+    return Episodes(*(zeroed(x) for x in episodes[:-1]), episodes.mask)
+
+
+def _join(rounds: list[Episodes]) -> Episodes:
+    if len(rounds) == 1:
+        return rounds[0]
+    steps = max(part.mask.shape[2] for part in rounds)
+
+    def padded(x: Tensor) -> Tensor:
+        missing = steps - x.shape[2]
+        return x if missing == 0 else torch.cat([x, x.new_zeros(*x.shape[:2], missing, *x.shape[3:])], 2)
+
+    return Episodes(*(torch.cat([padded(part[i]) for part in rounds], 1) for i in range(len(Episodes._fields))))
+
+
+def _first_episodes(episodes: Episodes, n: int) -> Episodes:
+    return Episodes(*(x[:, :n] for x in episodes))
+
+
+def _drop_empty_episodes(episodes: Episodes) -> Episodes:
+    """Pack each task's episodes to the front and drop the rows that no task uses."""
+    used = episodes.mask[..., 0]
+    order = torch.argsort(used.to(torch.int8), dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    return Episodes(*(x[rows, order] for x in episodes))
+
+
+def _check_finite(episodes: Episodes) -> None:
+    """Name the earliest action, observation or reward that is not finite, and whose fault it is."""
+    summary = episodes.observations.sum() + episodes.rewards.sum() + episodes.log_probs.sum()
+    if bool(torch.isfinite(summary)):
+        return
+    fields = {
+        "observation": episodes.observations,
+        "policy's action": episodes.log_probs[..., None],
+        "reward": episodes.rewards[..., None],
+    }
+    first: tuple[int, str, str] | None = None
+    for field, values in fields.items():
+        bad = ~torch.isfinite(values).all(-1) & episodes.mask
+        if bool(bad.any()):
+            step, task, episode = (int(i) for i in bad.permute(2, 0, 1).nonzero()[0])
+            if first is None or step < first[0]:
+                first = (step, field, f"task {task}, episode {episode}, step {step}")
+    if first is None:
+        return
+    _, field, place = first
+    if field == "policy's action":
+        raise Divergence(f"{field} is not finite at {place}: the parameters diverged; try a smaller inner lr")
+    raise EnvironmentFault(f"{field} is not finite at {place}")

@@ -1,0 +1,54 @@
+"""The shapes that run through metarl, stated once.
+
+Axis names: `tasks` the meta-batch, `episodes` the episodes of one task, `steps` time within an episode.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Params: TypeAlias = dict[str, Tensor]
+"""Named parameters of one initialisation (theta): each tensor has the parameter's own shape."""
+
+TaskParams: TypeAlias = dict[str, Tensor]
+"""Named parameters of every task's own copy: each tensor has a leading `tasks` axis."""
+
+class Episodes(NamedTuple):
+    """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""
+
+    observations: Float[Tensor, "tasks episodes steps observation"]
+    actions: Tensor
+    """(tasks, episodes, steps, action) for continuous actions, (tasks, episodes, steps) for discrete ones."""
+    log_probs: Float[Tensor, "tasks episodes steps"]
+    rewards: Float[Tensor, "tasks episodes steps"]
+    mask: Bool[Tensor, "tasks episodes steps"]
+
+    @property
+    def returns(self) -> Float[Tensor, "tasks episodes"]:
+        """Undiscounted return of each episode; NaN for rows that hold no episode."""
+        total = self.rewards.sum(-1)
+        return total.masked_fill(~self.mask[..., 0], float("nan"))
+
+    @property
+    def transitions(self) -> int:
+        return int(self.mask.sum())
+
+
+class PolicyBatch(NamedTuple):
+    """What a policy-gradient loss needs: episodes with advantages, and `weights` that sum to one in each task."""
+
+    observations: Float[Tensor, "tasks episodes steps observation"]
+    actions: Tensor
+    log_probs: Float[Tensor, "tasks episodes steps"]
+    advantages: Float[Tensor, "tasks episodes steps"]
+    weights: Float[Tensor, "tasks episodes steps"]
+
+
+class Examples(NamedTuple):
+    """Supervised data of one step of adaptation: inputs and targets with a leading `tasks` axis."""
+
+    inputs: Tensor
+    targets: Tensor
