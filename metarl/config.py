@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from metarl.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,163 @@ class MamlTrpoConfig(TrainConfig):
     """MAML, outer update by TRPO (Finn et al. 2017)."""
 
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
+
+
+def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
+    """Every option's dotted name and annotation, in order; nested configurations are opened."""
+    hints = get_type_hints(config_type)
+    names: dict[str, Any] = {}
+    for entry in fields(config_type):
+        annotation = hints[entry.name]
+        if is_dataclass(annotation):
+            names |= fields_of(annotation, f"{prefix}{entry.name}.")  # type: ignore[arg-type]
+        else:
+            names[prefix + entry.name] = annotation
+    return names
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Nested plain values, entries that are None left out (TOML has none)."""
+    mapping: dict[str, Any] = {}
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            mapping[entry.name] = to_mapping(value)
+        elif value is not None:
+            mapping[entry.name] = list(value) if isinstance(value, tuple) else value
+    return mapping
+
+
+def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: str = "") -> Any:
+    """`default` with the entries of a TOML table; raises ConfigError naming file, key, value and expectation."""
+    hints = get_type_hints(type(default))
+    changes: dict[str, Any] = {}
+    for name, value in mapping.items():
+        key = prefix + name
+        if name not in hints:
+            raise ConfigError(f"{where}: unknown key '{key}'{nearest(name, hints)}")
+        annotation = hints[name]
+        if is_dataclass(annotation):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}: {key} = {value!r}; expected a table")
+            changes[name] = from_mapping(getattr(default, name), value, where, f"{key}.")
+        else:
+            changes[name] = _converted(annotation, value, f"{where}: {key}")
+    return replace(default, **changes)
+
+
+def _converted(annotation: Any, value: Any, place: str) -> Any:
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kind = next(option for option in options if option is not type(None))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{place} = {value!r}; expected one of {', '.join(map(repr, get_args(kind)))}")
+        return value
+    if get_origin(kind) is tuple:
+        if isinstance(value, list) and all(type(item) is int for item in value):
+            return tuple(value)
+        raise ConfigError(f"{place} = {value!r}; expected a list of whole numbers")
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if type(value) is kind:
+        return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+    raise ConfigError(f"{place} = {value!r}; expected {words[kind]}")
+
+
+_AT_LEAST_ONE = ("meta_batch_size", "episodes", "checkpoint_every", "trust_region.cg_iterations", "trust_region.max_backtracks", "trust_region.curvature_stride")  # fmt: skip
+_NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping")
+_POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step")
+_UNIT_INTERVAL = ("gamma", "gae_lambda")
+
+
+def option_name(key: str) -> str:
+    """The command-line name of a dotted key."""
+    return "--" + key.replace("_", "-")
+
+
+def validate(config: Any, where: str = "") -> None:
+    """Raise ConfigError for the first value that cannot be used."""
+    values = {name: _lookup(config, name) for name in fields_of(type(config))}
+
+    def require(name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            place = f"{where}: {name}" if where else option_name(name)
+            raise ConfigError(f"{place} = {values[name]}; expected {expected}")
+
+    for name, value in values.items():
+        if isinstance(value, float):
+            require(name, math.isfinite(value), "a finite number")
+        if value is None:
+            continue
+        if name in _AT_LEAST_ONE:
+            require(name, value >= 1, "a whole number of at least 1")
+        elif name in _NOT_NEGATIVE:
+            require(name, value >= 0, "a number that is not negative")
+        elif name in _POSITIVE:
+            require(name, value > 0, "a number above 0")
+        elif name in _UNIT_INTERVAL:
+            require(name, 0 <= value <= 1, "a number from 0 to 1")
+    require("seed", values["seed"] < 2**63, "a number below 2^63")
+    require("policy.hidden_sizes", all(size >= 1 for size in values["policy.hidden_sizes"]), "sizes of at least 1")
+    if "trust_region.backtrack_ratio" in values:
+        require("trust_region.backtrack_ratio", 0 < values["trust_region.backtrack_ratio"] < 1, "a number between 0 and 1")
+
+
+def _lookup(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a mapping; raises ConfigError where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
+    """The configuration of a shipped preset or of a TOML file, and where it was read from."""
+    shipped = presets()
+    path = shipped.get(name) or Path(name)
+    if name not in shipped and not (path.suffix == ".toml" or path.exists()):
+        raise ConfigError(f"--config {name}: neither a file nor a shipped preset{nearest(name, shipped)}")
+    mapping = read_toml(path)
+    declared = mapping.pop("algorithm", algorithm)
+    if declared != algorithm:
+        raise ConfigError(f"{path}: algorithm = {declared!r}; expected {algorithm!r}, the algorithm on the command line")
+    return from_mapping(ALGORITHMS[algorithm].config(), mapping, str(path)), str(path)
+
+
+def presets() -> dict[str, Path]:
+    """Shipped presets by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.toml"))}
+
+
+def preset_for(algorithm: str, family: str, variant: str | None) -> str | None:
+    """The shipped preset of an algorithm on one variant of a family, if there is one."""
+    for name, path in presets().items():
+        mapping = read_toml(path)
+        if (mapping["algorithm"], mapping["family"], mapping.get("variant")) == (algorithm, family, variant):
+            return name
+    return None
+
+
+class Algorithm(NamedTuple):
+    """What the command line needs to know of an outer update before torch is loaded."""
+
+    config: type[TrainConfig]
+    module: str
+    summary: str
+    has_schedule: bool = False
+
+
+ALGORITHMS = {
+    "maml-trpo": Algorithm(
+        MamlTrpoConfig, "metarl.algorithms.maml_trpo", "MAML with a trust-region outer update (Finn et al. 2017)"
+    ),
+}

@@ -5,14 +5,13 @@ Reinforcement learning is one such problem; supervised few-shot tasks are anothe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metarl.families import TaskFamily
-from metarl.lanes import make_lanes
+from metarl.lanes import AnalyticLanes, HostLanes
 from metarl.losses import SURROGATES, ratio_surrogate
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
@@ -28,6 +27,8 @@ class Collected(NamedTuple):
     data: Any
     score: Float[Tensor, " tasks"]
     transitions: int
+    carried: Any = None
+    """What the next step's collection may use: the baseline that was fitted to these episodes."""
 
 
 class Problem(Protocol):
@@ -58,56 +59,65 @@ def mean_over_tasks(values: Float[Tensor, " tasks"]) -> Tensor:
 
 
 class ReinforcementLearning:
-    """Policy-gradient reinforcement learning on a family of environments."""
+    """Policy-gradient reinforcement learning.
+
+    `lanes_for(tasks)` builds the environments of a batch of tasks; they are built once and then re-tasked.
+    The budget of each task in each step is `episodes`, or at least `transitions` in whole episodes.
+    """
 
     def __init__(
         self,
-        family: TaskFamily,
         policy: Policy,
+        lanes_for: Callable[[Tasks], AnalyticLanes | HostLanes],
         *,
+        horizon: int,
         episodes: int,
         transitions: int | None = None,
         gamma: float = 0.99,
         gae_lambda: float = 1.0,
         surrogate: str = "low-variance",
         baseline: str = "batch",
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.family = family
         self.policy = policy
+        self.horizon = horizon
         self.episodes = episodes
         self.transitions = transitions
         self.gamma = gamma
         self.gae_lambda = gae_lambda
-        self.device = device
-        self.dtype = dtype
+        self._lanes_for = lanes_for
         self._surrogate = SURROGATES[surrogate]
         self._baseline = baseline
-        self._lanes: Any = None
+        self._lanes: AnalyticLanes | HostLanes | None = None
         self._tasks: Tasks | None = None
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key) -> Episodes:
-        """Episodes of every task under its own parameters; environments are built once and re-tasked."""
+        """Episodes of every task under its own parameters."""
         if self._lanes is None or self._lanes.tasks != number_of_tasks(tasks):
             self.close()
-            self._lanes = make_lanes(self.family, tasks, self.episodes, device=self.device, dtype=self.dtype)
+            self._lanes = self._lanes_for(tasks)
         elif tasks is not self._tasks:
             self._lanes.set_tasks(tasks)
         self._tasks = tasks
         return collect(
-            self._lanes, self.policy, params, key, horizon=self.family.horizon, transitions=self.transitions
+            self._lanes,
+            self.policy,
+            params,
+            key,
+            horizon=self.horizon,
+            episodes=self.episodes,
+            transitions=self.transitions,
         )
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, previous: Collected | None = None) -> Collected:
         """Episodes with advantages."""
         episodes = self.episodes_of(params, tasks, key)
+        fitted = fit_to_returns(episodes, self.gamma)
         if self._baseline == "batch":
-            coefficients = fit_to_returns(episodes, self.gamma)
+            coefficients: Tensor | None = fitted
         else:
-            coefficients = None if previous is None else previous.data[1]
+            coefficients = None if previous is None else previous.carried
         batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
-        return Collected(batch, mean_returns(episodes), episodes.transitions)
+        return Collected(batch, mean_returns(episodes), episodes.transitions, fitted)
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
         return self.policy.act(params, data.observations)[0]

@@ -107,7 +107,8 @@ def policy_batch(
     if coefficients is None:
         values = torch.zeros_like(episodes.rewards)
     else:
-        values = (baseline_features(episodes.observations) @ coefficients[:, None, :, None]).squeeze(-1)
+        features = baseline_features(episodes.observations)
+        values = (features.flatten(1, 2) @ coefficients[..., None]).reshape(episodes.rewards.shape)
     estimates = advantages(episodes.rewards, values, episodes.mask, gamma=gamma, gae_lambda=gae_lambda)
     weights = valid / valid.sum((1, 2), keepdim=True)
     centred = (estimates - (estimates * weights).sum((1, 2), keepdim=True)) * valid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -16,12 +15,18 @@ from metarl.timing import Phases
 from metarl.trust_region import GaussNewton, conjugate_gradient, line_search, ravel
 from metarl.types import Params
 
+State = dict[str, Params]
 Metrics = dict[str, Any]
 
 
+def initial_state(theta: Params, config: MamlTrpoConfig) -> State:
+    """TRPO carries nothing from one iteration to the next but theta."""
+    return {"theta": theta}
+
+
 def meta_step(
-    theta: Params, problem: DistributionalProblem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlTrpoConfig
-) -> tuple[Params, Metrics]:
+    state: State, problem: DistributionalProblem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlTrpoConfig
+) -> tuple[State, Metrics]:
     """One outer update of theta on a meta-batch of tasks.
 
     Every inner step collects fresh support episodes with the parameters adapted so far; the query episodes come
@@ -32,6 +37,7 @@ def meta_step(
     (Schulman et al. 2015, appendix C), which only shapes the search direction; loss and KL of the line search
     use all data.
     """
+    theta = state["theta"]
     n = number_of_tasks(tasks)
     phase = Phases()
 
@@ -88,14 +94,14 @@ def meta_step(
             backtrack_ratio=region.backtrack_ratio,
         )
 
-    return found.theta, {
-        "returns": returns,
+    return {"theta": found.theta}, {
+        "return": returns,
         "transitions": transitions,
-        "outer_loss": float(loss),
+        "outer_loss": loss.item(),
         "outer_loss_after": found.loss,
         "kl": found.kl,
         "line_search": {"accepted": found.accepted, "backtracks": found.backtracks},
         "gradient_norm": float(gradient.norm()),
         "theta_norm": float(ravel(theta).norm()),
         "seconds": {name: round(seconds, 6) for name, seconds in phase.seconds.items()},
-    } | ({} if math.isfinite(float(loss)) else {"diverged": "outer loss"})
+    }

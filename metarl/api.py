@@ -1,0 +1,134 @@
+"""Training and evaluation from Python; the command line calls the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from metarl import training
+from metarl.builder import DTYPES, as_trained, build_family, build_policy, build_problem, build_rule, initial_theta
+from metarl.checkpoint import load_selected
+from metarl.config import ALGORITHMS, TrainConfig, from_mapping, load_preset, preset_for
+from metarl.errors import ConfigError, nearest
+from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
+from metarl.plugins import family_variants
+from metarl.randomness import Key
+from metarl.run_directory import read_config
+from metarl.tasks import read_tasks
+
+
+def default_config(algorithm: str, family: str = "navigation2d", variant: str | None = None) -> TrainConfig:
+    """The shipped preset for an algorithm on a family's variant, or the algorithm's defaults."""
+    variants = family_variants(family)
+    variant = variant or (variants[0] if variants else None)
+    name = preset_for(algorithm, family, variant)
+    if name is not None:
+        return load_preset(algorithm, name)[0]
+    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant)
+
+
+def train(
+    algorithm: str,
+    *,
+    run_dir: Path | str,
+    family: str = "navigation2d",
+    variant: str | None = None,
+    config: TrainConfig | None = None,
+    report: training.Reporter | None = None,
+    **options: Any,
+) -> Path:
+    """Meta-train into `run_dir` and return it; `options` override the preset, nested ones as `inner={"lr": 0.2}`."""
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
+    base = config if config is not None else default_config(algorithm, family, variant)
+    training.train(algorithm, from_mapping(base, options, "train"), run_dir, report=report)
+    return Path(run_dir)
+
+
+def evaluate(
+    run_dir: Path | str,
+    *,
+    family: str | None = None,
+    variant: str | None = None,
+    split: str = "meta-test",
+    tasks: int = 40,
+    episodes: int = 40,
+    steps: int = 3,
+    inner_lr: float | None = None,
+    later_inner_lr: float | None = None,
+    seed: int = 1,
+    checkpoint: str = "last",
+    initialisation: str = "trained",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """The adaptation curve of a run on held-out tasks, as `metarl evaluate --json` writes it.
+
+    The tasks depend on family, variant, split and seed alone; `split` may also be a JSON file of tasks.
+    `environment_steps[k]` is the budget granted to one task before step k (episodes x horizon a step), and
+    `transitions[k]` what it took on average, which is less where episodes end early.
+    """
+    run = Path(run_dir)
+    _, config = read_config(run)
+    if family is not None or variant is not None:
+        same = family is None or family == config.family
+        config = replace(config, family=family or config.family, variant=variant or (config.variant if same else None))
+    for name, value, least in (("tasks", tasks, 1), ("episodes", episodes, 1), ("steps", steps, 0), ("seed", seed, 0)):
+        if value < least:
+            raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
+    for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
+        if rate is not None and not 0 < rate < float("inf"):
+            raise ConfigError(f"--{name} = {rate}; expected a number above 0")
+    if initialisation not in ("trained", "random"):
+        raise ConfigError(f"--initialisation = {initialisation}; expected trained or random")
+    chosen = build_family(config)
+    policy = build_policy(config, chosen.observation_space, chosen.action_space)
+    rule = build_rule(config, inner_lr, later_inner_lr)
+    manifest: dict[str, Any] = {"iteration": None}
+    if initialisation == "random":
+        theta = initial_theta(config, policy, seed)
+    else:
+        state, manifest = load_selected(run, checkpoint)
+        trained = as_trained(policy, state["theta"], str(run))
+        theta = {name: value.to(config.device, DTYPES[config.dtype]) for name, value in trained.items()}
+
+    key = Key.from_seed(seed).at("evaluation")
+    if split.endswith(".json"):
+        sampled = read_tasks(Path(split), chosen.task_space)
+        tasks = len(next(iter(sampled.values())))
+    else:
+        where = key.at("tasks", chosen.name, chosen.variant or "", split)
+        sampled = chosen.sample_tasks(tasks, split, where.generator())
+    problem = build_problem(config, chosen, policy, episodes=episodes)
+    try:
+        curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), rule, steps, progress)
+    finally:
+        problem.close()
+        chosen.close()
+    per_task = curve.per_task.numpy()
+    return {
+        "family": config.family,
+        "variant": chosen.variant,
+        "split": split,
+        "splits": chosen.splits.kind,
+        "seed": seed,
+        "tasks": tasks,
+        "episodes_per_step": episodes,
+        "environment_steps": [step * episodes * chosen.horizon for step in range(steps + 1)],
+        "transitions": curve.transitions,
+        "return": summarise(per_task),
+        "per_task": [finite_list(row) for row in per_task],
+        "worse_after_adaptation": worse_after_adaptation(per_task),
+        "initialisation": initialisation,
+        "iteration": manifest["iteration"],
+        "protocol": {
+            **chosen.protocol,
+            "horizon": chosen.horizon,
+            "inner_lr": rule.lr,
+            "later_inner_lr": rule.lr if rule.later_lr is None else rule.later_lr,
+            "gamma": config.gamma,
+            "gae_lambda": config.gae_lambda,
+            "actions_sampled": True,
+        },
+    }

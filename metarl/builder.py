@@ -1,0 +1,138 @@
+"""From a configuration to the objects that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from metarl.config import TrainConfig
+from metarl.errors import ConfigError, RunError
+from metarl.families import TaskFamily
+from metarl.inner import GradientDescent
+from metarl.lanes import AnalyticLanes, HostLanes, make_lanes
+from metarl.plugins import load_family
+from metarl.policies import Policy, make_policy
+from metarl.problem import ReinforcementLearning
+from metarl.randomness import Key
+from metarl.tasks import Tasks
+from metarl.types import Params
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def check_device(name: str) -> torch.device:
+    """The torch device of that name; raises ConfigError where this machine has none."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device = {name}; expected a device of this machine: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def build_family(config: TrainConfig) -> TaskFamily:
+    return load_family(config.family, config.variant, observe_task=config.observe_task)
+
+
+def build_policy(config: TrainConfig, observation_space: spaces.Space, action_space: spaces.Space) -> Policy:
+    return make_policy(
+        observation_space,
+        action_space,
+        hidden_sizes=config.policy.hidden_sizes,
+        activation=config.policy.activation,
+        initial_log_std=config.policy.initial_log_std,
+        min_log_std=config.policy.min_log_std,
+    )
+
+
+def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
+    """The inner rule; `lr` and `later_lr` replace those of the configuration, and a new lr alone holds throughout."""
+    if lr is None:
+        return GradientDescent(config.inner.lr, later_lr or config.inner.later_lr, config.inner.first_order)
+    return GradientDescent(lr, later_lr, config.inner.first_order)
+
+
+def build_problem(
+    config: TrainConfig, family: TaskFamily, policy: Policy, *, episodes: int | None = None
+) -> ReinforcementLearning:
+    """The problem of a configuration; with `episodes`, that budget in place of the one for training."""
+    transitions = config.samples_per_step if episodes is None else None
+    lanes = config.episodes if episodes is None else episodes
+    if transitions is not None:
+        lanes = -(-transitions // family.horizon)
+    device = check_device(config.device)
+
+    def lanes_for(tasks: Tasks) -> AnalyticLanes | HostLanes:
+        return make_lanes(family, tasks, lanes, device=device, dtype=DTYPES[config.dtype])
+
+    return problem_over(lanes_for, config, policy, horizon=family.horizon, episodes=lanes, transitions=transitions)
+
+
+def problem_over(
+    lanes_for: Callable[[Tasks], AnalyticLanes | HostLanes],
+    config: TrainConfig,
+    policy: Policy,
+    *,
+    horizon: int,
+    episodes: int,
+    transitions: int | None = None,
+) -> ReinforcementLearning:
+    """The problem of a configuration over any lanes."""
+    return ReinforcementLearning(
+        policy,
+        lanes_for,
+        horizon=horizon,
+        episodes=episodes,
+        transitions=transitions,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        surrogate=config.inner.estimator,
+        baseline=config.inner.baseline,
+    )
+
+
+def initial_theta(config: TrainConfig, policy: Policy, seed: int) -> Params:
+    """The untrained initialisation of a seed."""
+    drawn = policy.initialise(Key.from_seed(seed).at("initialisation"))
+    return {name: value.to(check_device(config.device), DTYPES[config.dtype]) for name, value in drawn.items()}
+
+
+def as_trained(policy: Policy, loaded: Params, where: str) -> Params:
+    """Loaded parameters in the policy's own order; raises RunError where names or shapes are not the policy's."""
+    expected = policy.initialise(Key(0))
+    if set(expected) != set(loaded):
+        raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the policy")
+    for name, value in expected.items():
+        if value.shape != loaded[name].shape:
+            raise RunError(f"{where}: {name} has shape {tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}")
+        if not bool(torch.isfinite(loaded[name]).all()):
+            raise RunError(f"{where}: {name} holds values that are not finite")
+    return {name: loaded[name] for name in expected}
+
+
+def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> dict[str, Any]:
+    """Spaces as JSON, so that a saved policy can act without its family."""
+    assert isinstance(observation_space, spaces.Box)
+    if isinstance(action_space, spaces.Discrete):
+        action: dict[str, Any] = {"discrete": int(action_space.n), "start": int(action_space.start)}
+    else:
+        assert isinstance(action_space, spaces.Box)
+        # JSON has no infinity; an unbounded side is null.
+        bounds = [[float(x) if np.isfinite(x) else None for x in side] for side in (action_space.low, action_space.high)]
+        action = {"low": bounds[0], "high": bounds[1]}
+    return {"observation_size": int(observation_space.shape[0]), "action": action}
+
+
+def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
+    """The inverse of `describe_spaces`."""
+    observation = spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32)
+    action = description["action"]
+    if "discrete" in action:
+        return observation, spaces.Discrete(action["discrete"], start=action["start"])
+    low = np.array([-np.inf if x is None else x for x in action["low"]], np.float32)
+    high = np.array([np.inf if x is None else x for x in action["high"]], np.float32)
+    return observation, spaces.Box(low, high, dtype=np.float32)

@@ -1,0 +1,104 @@
+"""Adaptation curves on held-out tasks, and their statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.inner import InnerRule, adapt_step, stack
+from metarl.problem import Problem
+from metarl.randomness import Key
+from metarl.tasks import Tasks, number_of_tasks, take_tasks
+from metarl.types import Params
+
+BLOCK = 50
+"""Tasks adapted at once. Part of the position of random numbers, so it is not an option."""
+
+
+class AdaptationCurve(NamedTuple):
+    """Scores of every task before and after each adaptation step, and the transitions that the steps used."""
+
+    per_task: Float[Tensor, "tasks points"]
+    transitions: list[float]
+    """Mean transitions of one task collected before each point of the curve."""
+
+
+def adaptation_curve(
+    problem: Problem,
+    theta: Params,
+    tasks: Tasks,
+    key: Key,
+    rule: InnerRule,
+    steps: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> AdaptationCurve:
+    """Adapt theta to every task for `steps` steps, with fresh data for each, scoring the data of every step.
+
+    Point 0 is zero-shot. A task whose parameters diverge has NaN from there on.
+    """
+    n = number_of_tasks(tasks)
+    blocks = [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+    scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
+    used = [0] * (steps + 1)
+    for number, block in enumerate(blocks):
+        part = take_tasks(tasks, block)
+        params = stack(theta, number_of_tasks(part))
+        collected = None
+        for step in range(steps + 1):
+            collected = problem.collect(params, part, key.at(number, step), collected)
+            scores[block, step] = collected.score.double().cpu()
+            for later in range(step + 1, steps + 1):
+                used[later] += collected.transitions
+            if step < steps:
+                params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
+            progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))
+    return AdaptationCurve(scores, [total / n for total in used])
+
+
+def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean of the middle half, a quarter cut at either end (Agarwal et al. 2021, section 4.3)."""
+    from scipy.stats import trim_mean
+
+    return trim_mean(values, 0.25, axis=axis)
+
+
+def summarise(per_task: np.ndarray, *, resamples: int = 2000) -> dict[str, list[float | None]]:
+    """Mean, standard error, interquartile mean and its 95 % bootstrap interval over tasks, for every point.
+
+    The interval is a percentile bootstrap over tasks with a fixed seed; it is null for fewer than two tasks,
+    as is the standard error. Values that are not finite are null.
+    """
+    from scipy.stats import bootstrap
+
+    n = len(per_task)
+    mean, iqm = per_task.mean(0), interquartile_mean(per_task)
+    error = per_task.std(0, ddof=1) / math.sqrt(n) if n > 1 else np.full(per_task.shape[1], np.nan)
+    low = high = np.full(per_task.shape[1], np.nan)
+    if n > 1 and np.isfinite(per_task).all():
+        interval = bootstrap(
+            (per_task,), interquartile_mean, axis=0, n_resamples=resamples, method="percentile", rng=np.random.default_rng(0)
+        ).confidence_interval
+        low, high = interval.low, interval.high
+    return {
+        "mean": finite_list(mean),
+        "standard_error": finite_list(error),
+        "iqm": finite_list(iqm),
+        "ci95_low": finite_list(low),
+        "ci95_high": finite_list(high),
+    }
+
+
+def finite_list(values: Any) -> list[float | None]:
+    """Floats for JSON, null where a value is not finite."""
+    return [float(v) if math.isfinite(v) else None for v in values]
+
+
+def worse_after_adaptation(per_task: np.ndarray) -> int:
+    """Tasks whose return after the last step is below that before the first."""
+    return int((per_task[:, -1] < per_task[:, 0]).sum())

@@ -1,0 +1,78 @@
+"""Finding task families: the entry-point group `metarl.families`, or `module:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from metarl.errors import FamilyError, MetarlError, nearest
+from metarl.families import ObserveTask, TaskFamily
+
+GROUP = "metarl.families"
+
+
+def registered() -> dict[str, EntryPoint]:
+    """Families that installed packages declare, by name."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def load_family(name: str, variant: str | None = None, *, observe_task: bool = False) -> TaskFamily:
+    """The family of that name in that variant (None: its default).
+
+    A name is a registered one or `module:attribute`, looked up in the working directory too; it stands for a
+    TaskFamily, a subclass of it, or a function that returns one. Classes and functions are given the variant
+    if they take one. Raises FamilyError for whatever cannot be loaded.
+    """
+    target = _load(name)
+    if isinstance(target, TaskFamily):
+        family = target
+        if variant is not None and variant != family.variant:
+            raise FamilyError(f"family '{name}' has no variants; got --variant {variant}")
+    elif callable(target):
+        takes_variant = "variant" in inspect.signature(target).parameters
+        if variant is not None and not takes_variant:
+            raise FamilyError(f"family '{name}' has no variants; got --variant {variant}")
+        try:
+            family = target(variant) if variant is not None else target()
+        except MetarlError:
+            raise
+        except Exception as error:
+            raise FamilyError(f"family '{name}': {type(error).__name__}: {error}") from error
+        if not isinstance(family, TaskFamily):
+            raise FamilyError(f"family '{name}': expected a TaskFamily; got {type(family).__name__}")
+    else:
+        raise FamilyError(f"family '{name}': expected a TaskFamily or a function that returns one; got {type(target).__name__}")
+    return ObserveTask(family) if observe_task else family
+
+
+def family_variants(name: str) -> tuple[str, ...]:
+    """Variants of a family, the default first; empty for a family that has none."""
+    return tuple(getattr(_load(name), "variants", ()))
+
+
+def _load(name: str) -> Any:
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        try:
+            module = importlib.import_module(module_name)
+        except MetarlError:
+            raise
+        except Exception as error:
+            raise FamilyError(f"family '{name}': importing {module_name} raised {type(error).__name__}: {error}") from error
+        if not hasattr(module, attribute):
+            names = [n for n in vars(module) if not n.startswith("_")]
+            raise FamilyError(f"family '{name}': module {module_name} has no '{attribute}'{nearest(attribute, names)}")
+        return getattr(module, attribute)
+    found = registered()
+    if name not in found:
+        raise FamilyError(f"unknown family '{name}'{nearest(name, found)}; your own is named module:attribute")
+    try:
+        return found[name].load()
+    except Exception as error:
+        raise FamilyError(f"family '{name}': {type(error).__name__}: {error}") from error

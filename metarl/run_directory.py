@@ -1,0 +1,109 @@
+"""A run directory: config.toml, metrics.jsonl, TensorBoard events and checkpoints, held by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import tomli_w
+
+from metarl.config import ALGORITHMS, TrainConfig, from_mapping, read_toml, to_mapping, validate
+from metarl.errors import RunError, nearest
+
+CONFIG = "config.toml"
+METRICS = "metrics.jsonl"
+
+
+def create(run: Path, algorithm: str, config: TrainConfig) -> None:
+    """Make the directory and write the resolved configuration; raises RunError where the place is taken."""
+    if (run / CONFIG).exists():
+        raise RunError(f"{run}: holds a run already; go on with 'metarl resume {run}' or --or-resume, or choose another --run-dir")
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        staged = run / f".{CONFIG}"
+        staged.write_text(tomli_w.dumps({"algorithm": algorithm, **to_mapping(config)}), encoding="utf-8")
+        os.replace(staged, run / CONFIG)
+    except OSError as error:
+        raise RunError(f"{run}: cannot be written: {error.strerror}") from None
+
+
+def read_config(run: Path) -> tuple[str, TrainConfig]:
+    """Algorithm and configuration of a run."""
+    path = run / CONFIG
+    if not path.is_file():
+        raise RunError(f"{run}: not a run directory: it has no {CONFIG}")
+    mapping = read_toml(path)
+    algorithm = mapping.pop("algorithm", None)
+    if algorithm not in ALGORITHMS:
+        raise RunError(f"{path}: unknown algorithm '{algorithm}'{nearest(str(algorithm), ALGORITHMS)}")
+    config = from_mapping(ALGORITHMS[algorithm].config(), mapping, str(path))
+    validate(config, str(path))
+    return algorithm, config
+
+
+def first_difference(a: TrainConfig, b: TrainConfig) -> str | None:
+    """The first option in which two configurations differ, with both values."""
+
+    def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, value in mapping.items():
+            out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        return out
+
+    left, right = flat(to_mapping(a)), flat(to_mapping(b))
+    for name in sorted(left.keys() | right.keys()):
+        if left.get(name) != right.get(name):
+            return f"{name} is {left.get(name)} there and {right.get(name)} here"
+    return None
+
+
+class RunLock:
+    """Holds a run directory for this process; the lock of a process that died is released by the kernel."""
+
+    def __init__(self, run: Path) -> None:
+        self._file: IO[str] = open(run / ".lock", "a+")  # noqa: SIM115 (held until `release`)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise RunError(f"{run}: in use by another process") from None
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class MetricsFile:
+    """metrics.jsonl, one line an iteration, cut back to a checkpoint's iteration when a run is resumed."""
+
+    def __init__(self, run: Path, iteration: int) -> None:
+        self._path = run / METRICS
+        if self._path.exists():
+            self._cut_back(iteration)
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (held until `close`)
+
+    def _cut_back(self, iteration: int) -> None:
+        kept = []
+        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                if json.loads(line)["iteration"] <= iteration:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a line that a crash cut short lies beyond the checkpoint
+        staged = self._path.with_name(f".{METRICS}")
+        staged.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        os.replace(staged, self._path)
+
+    def append(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,268 @@
+"""The loop around an algorithm's meta_step: tasks, metrics, checkpoints, signals."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+
+from metarl import __version__
+from metarl.builder import (
+    as_trained,
+    build_family,
+    build_policy,
+    build_problem,
+    build_rule,
+    check_device,
+    describe_spaces,
+    initial_theta,
+)
+from metarl.checkpoint import State, list_checkpoints, load_newest, save_checkpoint
+from metarl.config import ALGORITHMS, TrainConfig, validate
+from metarl.errors import ConfigError, Divergence, RunError
+from metarl.evaluation import adaptation_curve, summarise
+from metarl.families import TaskFamily
+from metarl.policies import Policy
+from metarl.randomness import Key
+from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
+from metarl.types import Params
+
+Reporter = Callable[[dict[str, Any]], None]
+"""Called with each iteration's record, for progress bars and logs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    iteration: int
+    signal: int | None = None
+    """The signal that stopped it, if one did."""
+
+
+def train(
+    algorithm: str, config: TrainConfig, run_dir: Path | str, *, or_resume: bool = False, report: Reporter | None = None
+) -> Outcome:
+    """Meta-train into a new run directory; with `or_resume`, go on with the one that is there if its config is the same.
+
+    Raises ConfigError, RunError, FamilyError, EnvironmentFault or Divergence; checkpoints written so far stay.
+    """
+    run = Path(run_dir)
+    validate(config)
+    # A worker that torchrun restarted finds the run that its predecessor began.
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if (or_resume or restarted) and (run / "config.toml").exists():
+        there, stored = read_config(run)
+        difference = f"algorithm is {there} there and {algorithm} here" if there != algorithm else first_difference(stored, config)
+        if difference:
+            raise RunError(f"{run}: not resumed: its {difference}")
+        return resume(run, report=report)
+    check_device(config.device)
+    with _Session(algorithm, config, run, new=True) as session:
+        return session.run(config.iterations, report)
+
+
+def resume(
+    run_dir: Path | str, *, iterations: int | None = None, extend_schedule: bool = False, report: Reporter | None = None
+) -> Outcome:
+    """Go on with a run from its newest whole checkpoint, up to `iterations` in total (default: as configured).
+
+    The result is bitwise that of a run which was never interrupted.
+    """
+    run = Path(run_dir)
+    algorithm, config = read_config(run)
+    total = config.iterations if iterations is None else iterations
+    if total < 0:
+        raise ConfigError(f"--iterations = {total}; expected a number that is not negative")
+    if ALGORITHMS[algorithm].has_schedule and total > config.iterations and not extend_schedule:
+        raise ConfigError(
+            f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; add --extend-schedule to go on at its end"
+        )
+    with _Session(algorithm, config, run, new=False) as session:
+        return session.run(total, report)
+
+
+class _Session:
+    """One process's hold on a run: the objects that its configuration describes, and what it has written."""
+
+    def __init__(self, algorithm: str, config: TrainConfig, run: Path, *, new: bool) -> None:
+        self.algorithm, self.config, self.run_dir = algorithm, config, run
+        self.module: Any = importlib.import_module(ALGORITHMS[algorithm].module)
+        self.family: TaskFamily = build_family(config)
+        self.policy: Policy = build_policy(config, self.family.observation_space, self.family.action_space)
+        self.problem = build_problem(config, self.family, self.policy)
+        self.rule = build_rule(config)
+        self.root = Key.from_seed(config.seed)
+        if new:
+            create(run, algorithm, config)
+        self.lock = RunLock(run)
+        self.iteration, self.environment_steps, self.wall_seconds = 0, 0, 0.0
+        self.state: State = self.module.initial_state(initial_theta(config, self.policy, config.seed), config)
+        loaded = load_newest(run, check_device(config.device))
+        if loaded is not None:
+            state, manifest = loaded
+            self.state = {**state, "theta": as_trained(self.policy, state["theta"], str(run))}
+            self.iteration = manifest["iteration"]
+            self.environment_steps = manifest["environment_steps"]
+            self.wall_seconds = manifest["wall_seconds"]
+        self.metrics = MetricsFile(run, self.iteration)
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.metrics.close()
+        self.problem.close()
+        self.family.close()
+        self.lock.release()
+
+    def run(self, total: int, report: Reporter | None) -> Outcome:
+        """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
+        started = time.perf_counter() - self.wall_seconds
+        with _Events(self.run_dir, self.iteration) as events, _StopSignals() as stop:
+            while self.iteration < total and stop.received is None:
+                metrics = self._iterate()
+                self.wall_seconds = time.perf_counter() - started
+                record = {
+                    "iteration": self.iteration,
+                    "environment_steps": self.environment_steps,
+                    "wall_seconds": round(self.wall_seconds, 6),
+                    **metrics,
+                }
+                self.metrics.append(record)
+                events.write(record)
+                if report is not None:
+                    report(record)
+                if self.iteration % self.config.checkpoint_every == 0 and self.iteration < total and stop.received is None:
+                    self._save(events)
+                    self.wall_seconds = time.perf_counter() - started
+            if self.iteration not in list_checkpoints(self.run_dir) or self.iteration == 0:
+                self._save(events)
+            return Outcome(self.iteration, stop.received)
+
+    def _iterate(self) -> dict[str, Any]:
+        """One meta-iteration: a function of state, iteration and seed alone."""
+        config, number = self.config, self.iteration + 1
+        rng = self.root.at("tasks", number).generator()
+        tasks = self.family.sample_tasks(config.meta_batch_size, "meta-train", rng)
+        state, metrics = self.module.meta_step(
+            self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config
+        )
+        _check_finite(state["theta"], metrics, number)
+        self.state, self.iteration = state, number
+        self.environment_steps += metrics.pop("transitions")
+        return metrics
+
+    def _save(self, events: _Events) -> None:
+        facts: dict[str, Any] = {
+            "algorithm": self.algorithm,
+            "environment_steps": self.environment_steps,
+            "wall_seconds": round(self.wall_seconds, 6),
+            "metarl": __version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "spaces": describe_spaces(self.family.observation_space, self.family.action_space),
+            "horizon": self.family.horizon,
+            "meta_validation": self._validate(),
+        }
+        self.metrics.sync()
+        save_checkpoint(self.run_dir, self.iteration, self.state, facts)
+        if facts["meta_validation"] is not None:
+            events.write_scalars("meta-validation", facts["meta_validation"]["return"], self.iteration)
+
+    def _validate(self) -> dict[str, Any] | None:
+        """Mean returns at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""
+        if self.config.validation_tasks == 0 or "meta-validation" not in self.family.splits.names:
+            return None
+        key = self.root.at("meta-validation")
+        tasks = self.family.sample_tasks(self.config.validation_tasks, "meta-validation", key.at("tasks").generator())
+        problem = build_problem(self.config, self.family, self.policy)
+        try:
+            curve = adaptation_curve(problem, self.state["theta"], tasks, key, self.rule, self.config.inner.steps)
+        except Divergence:
+            return None
+        finally:
+            problem.close()
+        means = summarise(curve.per_task.numpy(), resamples=1)["mean"]
+        return None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}
+
+
+def _check_finite(theta: Params, metrics: dict[str, Any], iteration: int) -> None:
+    """Raise Divergence before a bad state replaces the good one."""
+    for name, value in theta.items():
+        if not bool(torch.isfinite(value).all()):
+            raise Divergence(f"iteration {iteration}: parameter {name} is not finite; the last checkpoint is good; try a smaller --inner.lr")
+    for name in ("outer_loss", "gradient_norm"):
+        if not math.isfinite(metrics.get(name, 0.0)):
+            raise Divergence(f"iteration {iteration}: {name} = {metrics[name]}; the last checkpoint is good; try a smaller --inner.lr")
+
+
+class _StopSignals:
+    """SIGINT and SIGTERM ask for a stop after the iteration; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopSignals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._stop)
+            except ValueError:  # not the main thread: whoever runs us handles signals
+                break
+        return self
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+
+    def __exit__(self, *_: object) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+
+
+class _Events:
+    """TensorBoard events of a run."""
+
+    def __init__(self, run: Path, iteration: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=iteration + 1 if iteration else None)
+
+    def __enter__(self) -> _Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, record: dict[str, Any]) -> None:
+        number = record["iteration"]
+        self.write_scalars("return", record["return"], number)
+        for name in ("kl", "outer_loss", "gradient_norm", "environment_steps"):
+            if name in record:
+                self._writer.add_scalar(name, record[name], number)
+        for name, seconds in record.get("seconds", {}).items():
+            self._writer.add_scalar(f"seconds/{name}", seconds, number)
+
+    def write_scalars(self, name: str, curve: list[float | None], number: int) -> None:
+        for step, value in enumerate(curve):
+            if value is not None:
+                self._writer.add_scalar(f"{name}/step-{step}", value, number)
+
+
+def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
+    """The records of a run's metrics.jsonl."""
+    path = Path(run_dir) / "metrics.jsonl"
+    if not path.is_file():
+        raise RunError(f"{run_dir}: has no metrics.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
