@@ -107,6 +107,9 @@ class AnalyticFamily(TaskFamily):
 class _TaskHolder(gymnasium.Wrapper):
     """Outermost layer of a declared environment: applies a task, rebuilding what is inside where it must."""
 
+    spec = None  # type: ignore[assignment]
+    """A registered id cannot rebuild the environment, since it knows no task."""
+
     def __init__(self, family: DeclaredFamily, task: Task, render_mode: str | None) -> None:
         super().__init__(family.build(task, render_mode))
         self.family = family
@@ -308,6 +311,8 @@ class ObserveTask(TaskFamily):
 
 
 class _ObserveTaskEnv(gymnasium.ObservationWrapper):
+    spec = None  # type: ignore[assignment]
+
     def __init__(self, family: ObserveTask, env: gymnasium.Env, task: Task) -> None:
         super().__init__(env)
         self.family = family

@@ -73,7 +73,10 @@ def _shifted(x: Tensor, bits: int) -> Tensor:
 
 def fold(seeds: Tensor, position: Tensor | int) -> Tensor:
     """Absorb one coordinate: the `position`-th SplitMix64 output of each seed; shapes broadcast."""
-    x = seeds + _signed(_GOLDEN) * (position + 1)
+    if isinstance(position, int):
+        x = seeds + _signed(_GOLDEN * (position + 1) & _MASK)
+    else:
+        x = seeds + _signed(_GOLDEN) * (position + 1)
     x = (x ^ _shifted(x, 30)) * _signed(_FIRST)
     x = (x ^ _shifted(x, 27)) * _signed(_SECOND)
     return x ^ _shifted(x, 31)

@@ -1,0 +1,363 @@
+"""The command line. Nothing here imports torch before a command has been accepted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from metarl.config import ALGORITHMS, TrainConfig, fields_of, load_preset, option_name, preset_for, presets, validate
+from metarl.errors import ConfigError, MetarlError, nearest
+
+Positional = tyro.conf.Positional
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a training goes."""
+
+    run_dir: Path | None = None
+    """Run directory to create (required)."""
+    config: str | None = None
+    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
+    or_resume: bool = False
+    """Go on with the run if it exists with the same configuration."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
+
+    run: Positional[Path]
+    """Run directory."""
+    iterations: int | None = None
+    """Meta-iterations in total; as configured by default."""
+    extend_schedule: bool = False
+    """Go on past the end of a schedule, at its last value."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measure how fast a run's policy adapts to held-out tasks."""
+
+    run: Positional[Path]
+    """Run directory."""
+    family: str | None = None
+    """Another family with the same spaces."""
+    variant: str | None = None
+    """Another variant of the family."""
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test, out-of-distribution, or a JSON file of tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    steps: int = 3
+    """Adaptation steps."""
+    inner_lr: float | None = None
+    """Inner learning rate; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    initialisation: str = "trained"
+    """trained, or random: an untrained policy of the same shape."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curve here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """Adapt a run's policy to one given task and keep the policy."""
+
+    run: Positional[Path]
+    """Run directory."""
+    task: str
+    """The task as JSON, for instance '{"goal": [0.3, -0.2]}'."""
+    out: Path
+    """File for the adapted policy (safetensors)."""
+    steps: int = 1
+    """Adaptation steps."""
+    episodes: int = 20
+    """Episodes of each step."""
+    inner_lr: float | None = None
+    """Inner learning rate; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    video: Path | None = None
+    """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
+
+
+@dataclass(frozen=True)
+class FamiliesOptions:
+    """List the task families that are installed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 or 143 after a signal."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = _show_warning
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            return 0
+        if arguments[0] == "--version":
+            from metarl import __version__
+
+            print(f"metarl {__version__}")
+            return 0
+        name, rest = arguments[0], arguments[1:]
+        if name not in COMMANDS:
+            raise ConfigError(f"unknown command '{name}'{nearest(name, COMMANDS)}")
+        return COMMANDS[name][0](rest)
+    except MetarlError as error:
+        print(f"metarl: error: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("metarl: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def _train(arguments: list[str]) -> int:
+    listing = "\n".join(f"  {name:12} {a.summary}" for name, a in ALGORITHMS.items())
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: metarl train ALGORITHM --run-dir RUN [OPTIONS]\n\nalgorithms:\n{listing}\n\n"
+              f"presets for --config: {', '.join(presets())}\nmetarl train ALGORITHM --help lists the options.")  # fmt: skip
+        return 0
+    algorithm, rest = arguments[0], arguments[1:]
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
+    asks_help = any(argument in ("-h", "--help") for argument in rest)
+    default, chosen = _default_config(algorithm, rest, asks_help)
+
+    @dataclass(frozen=True)
+    class Command:
+        where: Annotated[RunOptions, tyro.conf.arg(name="")]
+        what: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+    Command.__annotations__ = {
+        "where": Annotated[RunOptions, tyro.conf.arg(name="")],
+        "what": Annotated[type(default), tyro.conf.arg(name="")],
+    }
+    Command.__doc__ = ALGORITHMS[algorithm].summary + f"\n\nDefaults are those of {chosen}."
+    options = _parse(Command, rest, f"metarl train {algorithm}", default=Command(RunOptions(), default))
+    where, config = options.where, options.what
+    validate(config)
+    if where.run_dir is None:
+        raise ConfigError("--run-dir is missing; expected the run directory to create")
+    if config.variant is None:
+        from metarl.plugins import family_variants
+
+        variants = family_variants(config.family)
+        config = replace(config, variant=variants[0] if variants else None)
+
+    from metarl.display import TrainingDisplay
+    from metarl.training import train
+
+    with TrainingDisplay(config.iterations) as display:
+        outcome = train(algorithm, config, where.run_dir, or_resume=where.or_resume, report=display.report)
+    return _finished(where.run_dir, outcome)
+
+
+def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tuple[Any, str]:
+    """The configuration that options override, from --config, or the preset of --family and --variant."""
+    given = {name: _value_of(arguments, option_name(name)) for name in ("config", "family", "variant")}
+    if given["config"] is not None:
+        return load_preset(algorithm, given["config"])
+    family = given["family"] or "navigation2d"
+    variant = given["variant"]
+    if variant in (None, "None"):
+        variant = None
+        if not asks_help:
+            from metarl.plugins import family_variants
+
+            variants = family_variants(family)
+            variant = variants[0] if variants else None
+    name = preset_for(algorithm, family, variant)
+    if name is not None:
+        return load_preset(algorithm, name)[0], f"the preset {name}"
+    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant), "no preset"
+
+
+def _value_of(arguments: list[str], option: str) -> str | None:
+    """The last value given to an option, in either form, before anything is parsed."""
+    value = None
+    for i, argument in enumerate(arguments):
+        spelled = argument.replace("_", "-")
+        if spelled == option and i + 1 < len(arguments):
+            value = arguments[i + 1]
+        elif spelled.startswith(option + "="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def _resume(arguments: list[str]) -> int:
+    options = _parse(ResumeOptions, arguments, "metarl resume")
+    from metarl.run_directory import read_config
+
+    _, config = read_config(options.run)
+    from metarl.display import TrainingDisplay
+    from metarl.training import resume
+
+    with TrainingDisplay(options.iterations if options.iterations is not None else config.iterations) as display:
+        outcome = resume(
+            options.run, iterations=options.iterations, extend_schedule=options.extend_schedule, report=display.report
+        )
+    return _finished(options.run, outcome)
+
+
+def _finished(run: Path, outcome: Any) -> int:
+    if outcome.signal is not None:
+        print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "
+              f"go on with: metarl resume {run}", file=sys.stderr)  # fmt: skip
+        return 128 + outcome.signal
+    print(f"saved {run}/checkpoints/{outcome.iteration:08d}")
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> int:
+    options = _parse(EvaluateOptions, arguments, "metarl evaluate")
+    if options.plot is not None:
+        _check_suffix("--plot", options.plot, (".png", ".svg", ".pdf"))
+    from metarl.run_directory import read_config
+
+    read_config(options.run)
+    from metarl.api import evaluate
+    from metarl.display import evaluation_progress, print_evaluation, write_json
+
+    with evaluation_progress() as progress:
+        result = evaluate(
+            options.run,
+            family=options.family,
+            variant=options.variant,
+            split=options.split,
+            tasks=options.tasks,
+            episodes=options.episodes,
+            steps=options.steps,
+            inner_lr=options.inner_lr,
+            later_inner_lr=options.later_inner_lr,
+            seed=options.seed,
+            checkpoint=options.checkpoint,
+            initialisation=options.initialisation,
+            progress=progress,
+        )
+    print_evaluation(result)
+    if options.json is not None:
+        write_json(options.json, result)
+    if options.plot is not None:
+        from metarl.plots import plot_curves
+
+        plot_curves({options.run.name: result}, options.plot)
+    return 0
+
+
+def _adapt(arguments: list[str]) -> int:
+    options = _parse(AdaptOptions, arguments, "metarl adapt")
+    if options.video is not None:
+        _check_suffix("--video", options.video, (".gif", ".mp4"))
+    from metarl.adapting import adapt_to_json
+
+    adapt_to_json(options)
+    return 0
+
+
+def _check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes:
+        raise ConfigError(f"{option} = {path}; expected a file name that ends in {' or '.join(suffixes)}")
+
+
+def _families(arguments: list[str]) -> int:
+    _parse(FamiliesOptions, arguments, "metarl families")
+    from metarl.display import print_families
+
+    print_families()
+    return 0
+
+
+COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "train": (_train, "meta-train into a new run directory"),
+    "resume": (_resume, "go on with a run, exactly"),
+    "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
+    "adapt": (_adapt, "adapt to one task and keep the policy"),
+    "families": (_families, "task families that are installed"),
+}
+
+
+def _overview() -> str:
+    commands = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items())
+    return (
+        "usage: metarl COMMAND ...\n\nMeta-train a policy over a family of environments, then adapt it to one it has never seen.\n\n"
+        f"commands:\n{commands}\n\nmetarl COMMAND --help lists a command's options."
+    )
+
+
+def _parse(command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None) -> Options:
+    """Parse with tyro; what it has to complain about becomes one line."""
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return tyro.cli(command, args=arguments, prog=program, **extra)  # type: ignore[call-overload, no-any-return]
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(_complaint(complaints.getvalue(), command, arguments)) from None
+
+
+def _complaint(box: str, command: Any, arguments: list[str]) -> str:
+    """One line from tyro's box: what is wrong, and for an unknown option the nearest that exists."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("╰")]
+    said: list[str] = []
+    for line in lines[1:] if lines and lines[0].startswith("╭") else lines:
+        if set(line) <= {"─"}:
+            break
+        said.append(line)
+    message = " ".join(said) or "the command line cannot be parsed"
+    unknown = re.match(r"Unrecognized options: (--?[^\s,]+)", message)
+    if unknown:
+        known = [option_name(name) for name in _all_options(command)]
+        return f"unknown option {unknown[1]}{nearest(unknown[1].partition('=')[0], known)}"
+    value = re.match(r"Error parsing (\S+): (.*)", message)
+    if value:
+        return f"{value[1]}: {value[2]}"
+    return message
+
+
+def _all_options(command: Any) -> list[str]:
+    names: list[str] = []
+    for name in fields_of(command):
+        names.append(name.removeprefix("where.").removeprefix("what."))
+    return names
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
+    print(f"metarl: warning: {_one_line(str(message))}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import pytest
+import torch
+from hypothesis import settings
+
+from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
+from metarl.plugins import load_family
+from metarl.policies import make_policy
+from metarl.randomness import Key
+
+settings.register_profile("metarl", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("metarl")
+
+
+@pytest.fixture
+def family():
+    return load_family("navigation2d", "finn17")
+
+
+@pytest.fixture
+def policy(family):
+    return make_policy(family.observation_space, family.action_space, hidden_sizes=(8, 8))
+
+
+@pytest.fixture
+def theta(policy):
+    """An initialisation in float64."""
+    return policy.initialise(Key.from_seed(3))
+
+
+@pytest.fixture
+def tiny_config():
+    """A configuration whose iteration takes milliseconds."""
+    return MamlTrpoConfig(
+        family="navigation2d",
+        variant="finn17",
+        iterations=4,
+        meta_batch_size=3,
+        episodes=3,
+        checkpoint_every=2,
+        validation_tasks=2,
+        inner=InnerConfig(lr=0.3),
+        policy=PolicyConfig(hidden_sizes=(8,)),
+    )
+
+
+def central_differences(function, vector, epsilon=1e-5):
+    """Gradient of a scalar function of a float64 vector."""
+    gradient = torch.zeros_like(vector)
+    for i in range(len(vector)):
+        step = torch.zeros_like(vector)
+        step[i] = epsilon
+        gradient[i] = (function(vector + step) - function(vector - step)) / (2 * epsilon)
+    return gradient

@@ -1,0 +1,150 @@
+import pytest
+import torch
+from conftest import central_differences
+
+from metarl.inner import GradientDescent, adapt_step, replay, stack
+from metarl.losses import SURROGATES
+from metarl.problem import mean_over_tasks
+from metarl.randomness import Key
+from metarl.trust_region import ravel, unravel
+from metarl.types import PolicyBatch
+
+
+def quadratic(params, data):
+    """0.5 x^T A x - b^T x for every task."""
+    a, b = data
+    x = params["x"]
+    return 0.5 * torch.einsum("ti,tij,tj->t", x, a, x) - (b * x).sum(1)
+
+
+@pytest.fixture
+def quadratics():
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(4, 3, 3, generator=generator, dtype=torch.float64)
+    a = root @ root.mT / 3 + 0.2 * torch.eye(3, dtype=torch.float64)
+    b = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    theta = {"x": torch.randn(3, generator=generator, dtype=torch.float64)}
+    return a, b, theta
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_meta_gradient_on_a_quadratic_in_closed_form(quadratics, steps):
+    """Adapted x_K = S^K x + ..., with S = I - lr A, so the meta-gradient is S^K (A x_K - b); first-order drops S^K."""
+    a, b, theta = quadratics
+    for first_order in (False, True):
+        rule = GradientDescent(0.1, first_order=first_order)
+        x = theta["x"].clone().requires_grad_()
+        params = replay(quadratic, {"x": x}, [(a, b)] * steps, rule, 4)
+        (found,) = torch.autograd.grad(mean_over_tasks(quadratic(params, (a, b))), x)
+        s = torch.eye(3, dtype=torch.float64) - 0.1 * a
+        adapted = theta["x"].expand(4, 3)
+        for _ in range(steps):
+            adapted = adapted - 0.1 * (torch.einsum("tij,tj->ti", a, adapted) - b)
+        torch.testing.assert_close(params["x"], adapted)
+        outer = torch.einsum("tij,tj->ti", a, adapted) - b
+        power = torch.linalg.matrix_power(s, 0 if first_order else steps)
+        torch.testing.assert_close(found, torch.einsum("tij,tj->ti", power, outer).mean(0))
+
+
+def test_later_steps_take_the_later_rate(quadratics):
+    a, b, theta = quadratics
+    start = stack(theta, 4)
+    rule = GradientDescent(0.5, 0.25)
+    gradient = torch.einsum("tij,tj->ti", a, start["x"]) - b
+    first = adapt_step(quadratic, start, (a, b), rule, 0)
+    later = adapt_step(quadratic, start, (a, b), rule, 2)
+    torch.testing.assert_close(first["x"], start["x"] - 0.5 * gradient)
+    torch.testing.assert_close(later["x"], start["x"] - 0.25 * gradient)
+
+
+def random_batch(policy, theta, tasks, seed, episodes=3, steps=5):
+    """A batch with ragged episodes, in float64, collected by nobody in particular."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    observations, actions = randn(tasks, episodes, steps, 2), randn(tasks, episodes, steps, 2)
+    mask = torch.arange(steps) < torch.randint(1, steps + 1, (tasks, episodes, 1), generator=generator)
+    weights = mask / mask.sum((1, 2), keepdim=True)
+    log_probs = policy.act(stack(theta, tasks), observations)[0].log_prob(actions).detach()
+    return PolicyBatch(observations, actions, log_probs, randn(tasks, episodes, steps), weights.double())
+
+
+@pytest.mark.parametrize("estimator", sorted(SURROGATES))
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_meta_gradient_of_a_policy_against_finite_differences(policy, theta, steps, estimator):
+    supports = [random_batch(policy, theta, 2, seed) for seed in range(steps)]
+    query = random_batch(policy, theta, 2, 99)
+    rule = GradientDescent(0.3, 0.1)
+
+    def inner(params, batch):
+        return SURROGATES[estimator](policy.act(params, batch.observations)[0], batch)
+
+    def outer(vector):
+        params = replay(inner, unravel(vector, theta), supports, rule, 2)
+        return mean_over_tasks(SURROGATES["low-variance"](policy.act(params, query.observations)[0], query))
+
+    vector = ravel(theta).requires_grad_()
+    (found,) = torch.autograd.grad(outer(vector), vector)
+    expected = central_differences(outer, vector.detach())
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_first_order_gradient_against_finite_differences(policy, theta, steps):
+    """The first-order meta-gradient is the outer gradient at the adapted parameters, summed over their copies."""
+    supports = [random_batch(policy, theta, 2, seed) for seed in range(steps)]
+    query = random_batch(policy, theta, 2, 99)
+    rule = GradientDescent(0.3, first_order=True)
+
+    def inner(params, batch):
+        return SURROGATES["low-variance"](policy.act(params, batch.observations)[0], batch)
+
+    leaf = ravel(theta).requires_grad_()
+    (found,) = torch.autograd.grad(mean_over_tasks(inner(replay(inner, unravel(leaf, theta), supports, rule, 2), query)), leaf)
+    adapted = replay(inner, theta, supports, rule, 2)
+
+    def shifted(offset):
+        moved = {k: v + unravel(offset, theta)[k] for k, v in adapted.items()}
+        return mean_over_tasks(inner(moved, query))
+
+    expected = central_differences(shifted, torch.zeros_like(ravel(theta)))
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
+
+
+def test_twenty_tasks_together_adapt_as_each_alone(policy, theta):
+    batch = random_batch(policy, theta, 20, 4)
+    rule = GradientDescent(0.5)
+
+    def inner(params, data):
+        return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
+
+    together = adapt_step(inner, stack(theta, 20), batch, rule)
+    for task in range(20):
+        alone = adapt_step(inner, stack(theta, 1), PolicyBatch(*(x[task : task + 1] for x in batch)), rule)
+        for name, value in alone.items():
+            torch.testing.assert_close(together[name][task], value[0], rtol=1e-10, atol=1e-12)
+
+
+def test_replay_stands_forward_mode(policy, theta):
+    supports = [random_batch(policy, theta, 2, seed) for seed in range(2)]
+
+    def inner(params, data):
+        return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
+
+    tangent = {k: torch.ones_like(v) for k, v in theta.items()}
+    for first_order in (False, True):
+        rule = GradientDescent(0.3, first_order=first_order)
+        _, forward = torch.func.jvp(lambda t, r=rule: replay(inner, t, supports, r, 2), (theta,), (tangent,))
+        _, pull_back = torch.func.vjp(lambda t, r=rule: replay(inner, t, supports, r, 2), theta)
+        probe = {k: torch.ones_like(v) for k, v in forward.items()}
+        left = sum(float((forward[k] * probe[k]).sum()) for k in forward)
+        right = sum(float((pull_back(probe)[0][k] * tangent[k]).sum()) for k in theta)
+        assert left == pytest.approx(right, rel=1e-9)
+
+
+def test_initialisation_is_reproducible(policy):
+    a, b, c = (policy.initialise(Key.from_seed(s)) for s in (1, 1, 2))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["head.weight"], c["head.weight"])

@@ -1,0 +1,246 @@
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from metarl.errors import Divergence, EnvironmentFault
+from metarl.families import AnalyticFamily, declare_family
+from metarl.inner import stack
+from metarl.lanes import AnalyticLanes, HostLanes, make_lanes
+from metarl.policies import make_policy
+from metarl.randomness import Key
+from metarl.rollout import collect, mean_returns, rollout
+from metarl.tasks import UniformSplits, take_tasks
+
+
+class Countdown(AnalyticFamily):
+    """Ends after `length` steps; reward: the time. Knows when an episode must end."""
+
+    name = "countdown"
+    horizon = 6
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    task_space = spaces.Dict({"length": spaces.Discrete(9, start=1)})
+    splits = UniformSplits(task_space)
+
+    def initial(self, task, noise):
+        start = noise.new_zeros((*noise.shape[:-1], 1))
+        return start, start
+
+    def step(self, task, state, action, noise):
+        state = state + 1
+        return state, state, state[..., 0], state[..., 0] >= task["length"]
+
+
+class Noisy(Countdown):
+    """Starts at a random place, drifts at random and never ends."""
+
+    initial_noise = 1
+    step_noise = 2
+
+    def initial(self, task, noise):
+        return noise, noise
+
+    def step(self, task, state, action, noise):
+        state = state + noise.sum(-1, keepdim=True) + 0.1 * action
+        return state, state, -state[..., 0], state[..., 0] > 1e9
+
+
+def setup(family, tasks, episodes, dtype=torch.float32):
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
+    theta = {k: v.to(dtype) for k, v in policy.initialise(Key.from_seed(1)).items()}
+    return policy, theta, AnalyticLanes(family, tasks, episodes, dtype=dtype)
+
+
+def lengths(*values):
+    return {"length": np.array(values)}
+
+
+def test_masks_and_returns_of_episodes_that_end_at_different_times():
+    policy, theta, lanes = setup(Countdown(), lengths(1, 3, 9), 2)
+    episodes = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=6)
+    assert episodes.mask.sum(2).tolist() == [[1, 1], [3, 3], [6, 6]]
+    assert mean_returns(episodes).tolist() == [1, 6, 21]
+    assert episodes.observations[1, 0, :, 0].tolist() == [0, 1, 2, 0, 0, 0]
+    assert not episodes.rewards[~episodes.mask].any()
+    assert episodes.transitions == 20
+
+
+def test_rollout_stops_once_every_lane_has_ended():
+    policy, theta, lanes = setup(Countdown(), lengths(2, 2), 2)
+    assert rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6).mask.shape == (2, 2, 2)
+
+
+def test_budget_in_transitions_is_met_by_whole_episodes():
+    policy, theta, lanes = setup(Countdown(), lengths(1, 2, 5), 2)
+    episodes = collect(lanes, policy, stack(theta, 3), Key(1), horizon=6, transitions=7)
+    assert episodes.mask[..., 0].sum(1).tolist() == [7, 4, 2]
+    assert episodes.mask.sum((1, 2)).tolist() == [7, 8, 10]
+    assert mean_returns(episodes).tolist() == [1, 3, 15]
+
+
+def test_more_episodes_than_lanes_are_the_same_as_that_many_lanes():
+    policy, theta, lanes = setup(Noisy(), lengths(1, 1), 5)
+    _, _, few = setup(Noisy(), lengths(1, 1), 2)
+    params = stack(theta, 2)
+    at_once = collect(lanes, policy, params, Key(1), horizon=6, episodes=5)
+    in_rounds = collect(few, policy, params, Key(1), horizon=6, episodes=5)
+    for a, b in zip(at_once, in_rounds, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_task_alone_is_the_first_of_a_batch():
+    policy, theta, lanes = setup(Noisy(), lengths(1, 2, 3), 4, torch.float64)
+    _, _, alone = setup(Noisy(), take_tasks(lengths(1, 2, 3), slice(0, 1)), 4, torch.float64)
+    batch = rollout(lanes, policy, stack(theta, 3), Key(9), horizon=6)
+    single = rollout(alone, policy, stack(theta, 1), Key(9), horizon=6)
+    for a, b in zip(batch, single, strict=True):
+        torch.testing.assert_close(a[:1], b)
+
+
+def test_same_key_same_episodes_and_another_key_others():
+    policy, theta, lanes = setup(Noisy(), lengths(1, 2), 3)
+    params = stack(theta, 2)
+    one, two, other = (rollout(lanes, policy, params, Key(k), horizon=6) for k in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not torch.equal(one.actions, other.actions)
+
+
+def test_log_probs_are_those_of_the_acting_policy():
+    policy, theta, lanes = setup(Noisy(), lengths(1, 2), 3)
+    episodes = rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6)
+    distribution, _ = policy.act(stack(theta, 2), episodes.observations)
+    torch.testing.assert_close(episodes.log_probs, distribution.log_prob(episodes.actions), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("field", "value"), [("observation", float("nan")), ("reward", float("inf"))])
+def test_a_value_that_is_not_finite_is_located(field, value):
+    class Broken(Countdown):
+        def step(self, task, state, action, noise):
+            state, observation, reward, ended = super().step(task, state, action, noise)
+            bad = (state[..., 0] == 3) & (task["length"] == 8)
+            if field == "observation":
+                observation = torch.where(bad[..., None], value, observation)
+            else:
+                reward = torch.where(bad, value, reward)
+            return state, observation, reward, ended
+
+    policy, theta, lanes = setup(Broken(), lengths(7, 8), 2)
+    # An observation is used at the step after the one that returned it.
+    step = 3 if field == "observation" else 2
+    with pytest.raises(EnvironmentFault, match=f"{field} is not finite at task 1, episode 0, step {step}"):
+        rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6)
+
+
+def test_parameters_that_diverged_are_not_the_environments_fault():
+    policy, theta, lanes = setup(Countdown(), lengths(7, 8), 2)
+    params = {k: v.clone() for k, v in stack(theta, 2).items()}
+    params["head.bias"][1] = float("nan")
+    with pytest.raises(Divergence, match="task 1"):
+        rollout(lanes, policy, params, Key(1), horizon=6)
+
+
+def pendulum():
+    return declare_family(
+        "Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ()), "m": spaces.Box(0.5, 2.0, ())}), horizon=20
+    )
+
+
+def test_any_gymnasium_environment_equals_its_own_single_run():
+    family = pendulum()
+    tasks = family.sample_tasks(2, "meta-train", np.random.default_rng(0))
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
+    theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
+    lanes = make_lanes(family, tasks, 3, device="cpu", dtype=torch.float32)
+    assert isinstance(lanes, HostLanes)
+    key = Key(4)
+    episodes = rollout(lanes, policy, stack(theta, 2), key, horizon=20)
+    seeds = key.at("environment").lane_seeds(2, 3)
+    for task in range(2):
+        for episode in range(3):
+            env = family.make({k: v[task] for k, v in tasks.items()})
+            observation, _ = env.reset(seed=int((seeds[task, episode] >> 33) & 0x7FFFFFFF))
+            for t in range(20):
+                np.testing.assert_allclose(episodes.observations[task, episode, t], observation, atol=1e-5)
+                action = np.clip(episodes.actions[task, episode, t].numpy(), -1, 1)
+                observation, reward, _, truncated, _ = env.step(action)
+                assert float(episodes.rewards[task, episode, t]) == pytest.approx(float(reward), abs=1e-5)
+            assert truncated
+            env.close()
+    lanes.close()
+
+
+def test_a_lane_that_ended_is_reset_before_it_is_stepped_again():
+    class Strict(gymnasium.Env):
+        """Refuses to be stepped after its end, as gymnasium's contract allows."""
+
+        observation_space = spaces.Box(-1, 1, (1,), np.float32)
+        action_space = spaces.Discrete(2, start=1)
+
+        def __init__(self, length=1):
+            self.length = length
+            self.over = True
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.time, self.over = 0, False
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            assert not self.over
+            assert action in (1, 2)
+            self.time += 1
+            self.over = self.time >= self.length
+            return np.zeros(1, np.float32), 1.0, self.over, False, {}
+
+    family = declare_family(Strict, spaces.Dict({"length": spaces.Discrete(8, start=1)}), horizon=8)
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
+    theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
+    lanes = make_lanes(family, lengths(1, 3, 8), 2, device="cpu", dtype=torch.float32)
+    episodes = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)
+    assert mean_returns(episodes).tolist() == [1, 3, 8]
+    again = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)
+    assert torch.equal(again.actions, episodes.actions)
+    lanes.set_tasks(lengths(2, 2, 2))
+    assert mean_returns(rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)).tolist() == [2, 2, 2]
+    lanes.close()
+
+
+class Faulty(gymnasium.Env):
+    """An environment with one fault, chosen by the task."""
+
+    observation_space = spaces.Box(-10, 10, (2,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, fault=0):
+        self.fault = fault
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(3 if self.fault == 1 else 2, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        if self.fault == 2 and self.time == 2:
+            raise ValueError("the motor is on fire")
+        reward = float("nan") if self.fault == 3 and self.time == 3 else 0.0
+        return np.zeros(2, np.float32), reward, False, False, {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (1, r"task 1, episode lane 0: reset returned an observation of shape \(3,\); expected \(2,\)"),
+        (2, "task 1, episode lane 0: step raised ValueError: the motor is on fire"),
+        (3, "reward is not finite at task 1, episode 0, step 2"),
+    ],
+)
+def test_broken_environments_are_named(fault, message):
+    family = declare_family(Faulty, spaces.Dict({"fault": spaces.Discrete(4)}), horizon=5)
+    policy = make_policy(Faulty.observation_space, family.action_space, hidden_sizes=(4,))
+    theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
+    with pytest.raises(EnvironmentFault, match=message):
+        lanes = make_lanes(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
+        rollout(lanes, policy, stack(theta, 2), Key(1), horizon=5)

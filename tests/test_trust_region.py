@@ -1,0 +1,107 @@
+import pytest
+import torch
+from test_inner import random_batch
+
+from metarl.builder import build_policy, build_problem
+from metarl.config import MamlTrpoConfig, PolicyConfig
+from metarl.inner import GradientDescent, replay
+from metarl.plugins import load_family
+from metarl.policies import make_policy
+from metarl.problem import mean_over_tasks
+from metarl.randomness import Key
+from metarl.trust_region import GaussNewton, conjugate_gradient, line_search, ravel, unravel
+from gymnasium import spaces
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_gauss_newton_is_the_hessian_of_the_kl(policy, theta, steps, first_order, family):
+    """Against double backward of the mean KL, at the parameters that define it."""
+    supports = [random_batch(policy, theta, 3, seed) for seed in range(steps)]
+    query = random_batch(policy, theta, 3, 99)
+    problem = build_problem(MamlTrpoConfig(policy=PolicyConfig(hidden_sizes=(8, 8))), family, policy)
+    rule = GradientDescent(0.3, first_order=first_order)
+
+    def distribution(at):
+        return problem.distribution(replay(problem.inner_loss, at, supports, rule, 3), query)
+
+    old = type(distribution(theta))(*(x.detach() for x in distribution(theta)))
+    vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    damping = 0.25
+    found = GaussNewton(distribution, theta, query.weights, damping=damping)(vector)
+
+    flat = ravel(theta).requires_grad_()
+    kl = mean_over_tasks(problem.divergence(distribution(unravel(flat, theta)), old, query))
+    (gradient,) = torch.autograd.grad(kl, flat, create_graph=True)
+    assert float(gradient.detach().abs().max()) < 1e-12
+    (expected,) = torch.autograd.grad(gradient @ vector, flat)
+    torch.testing.assert_close(found, expected + damping * vector, rtol=1e-8, atol=1e-10)
+
+
+def test_gauss_newton_of_a_categorical_policy():
+    policy = make_policy(spaces.Box(-1, 1, (2,)), spaces.Discrete(3), hidden_sizes=(4,))
+    theta = policy.initialise(Key.from_seed(1))
+    observations = torch.randn(2, 3, 4, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weights = torch.full((2, 3, 4), 1 / 12, dtype=torch.float64)
+
+    def distribution(at):
+        return policy.act({k: v.expand(2, *v.shape) for k, v in at.items()}, observations)[0]
+
+    vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = GaussNewton(distribution, theta, weights, damping=0.0)(vector)
+    old = type(distribution(theta))(*(x.detach() for x in distribution(theta)))
+    flat = ravel(theta).requires_grad_()
+    kl = (distribution(unravel(flat, theta)).kl_from(old) * weights).sum((1, 2)).mean()
+    (gradient,) = torch.autograd.grad(kl, flat, create_graph=True)
+    (expected,) = torch.autograd.grad(gradient @ vector, flat)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_conjugate_gradient_solves():
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(12, 12, generator=generator, dtype=torch.float64)
+    matrix = root @ root.T + torch.eye(12, dtype=torch.float64)
+    target = torch.randn(12, generator=generator, dtype=torch.float64)
+    x, image = conjugate_gradient(lambda v: matrix @ v, target, iterations=30, tolerance=1e-24)
+    torch.testing.assert_close(x, torch.linalg.solve(matrix, target), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(image, matrix @ x, rtol=1e-8, atol=1e-8)
+    few, image = conjugate_gradient(lambda v: matrix @ v, target, iterations=3)
+    torch.testing.assert_close(image, matrix @ few)
+
+
+def search(evaluate, **options):
+    theta = {"x": torch.tensor([0.0], dtype=torch.float64)}
+    defaults = {"loss": 0.0, "max_kl": 1.0, "max_backtracks": 5, "backtrack_ratio": 0.5}
+    return line_search(evaluate, theta, torch.tensor([-8.0], dtype=torch.float64), **(defaults | options))
+
+
+def test_line_search_takes_the_longest_step_within_the_region():
+    found = search(lambda p: (-p["x"].abs().sum(), p["x"].square().sum() / 10))
+    assert (found.accepted, found.backtracks, float(found.theta["x"])) == (True, 2, 2.0)
+    assert found.kl == pytest.approx(0.4)
+
+
+def test_line_search_keeps_theta_where_nothing_improves():
+    found = search(lambda p: (p["x"].abs().sum(), p["x"].square().sum() / 1e6))
+    assert (found.accepted, float(found.theta["x"]), found.kl) == (False, 0.0, 0.0)
+    found = search(lambda p: (-p["x"].abs().sum() * float("nan"), p["x"].sum()))
+    assert not found.accepted
+
+
+def test_vectors_round_trip(theta):
+    back = unravel(ravel(theta), theta)
+    assert list(back) == list(theta)
+    assert all(torch.equal(back[k], theta[k]) for k in theta)
+
+
+def test_thinned_batches_keep_unit_weight(policy, theta, family):
+    batch = random_batch(policy, theta, 3, 1, steps=10)
+    problem = build_problem(MamlTrpoConfig(), family, policy)
+    thin = problem.thinned(batch, 5)
+    assert thin.observations.shape == (3, 3, 2, 2)
+    torch.testing.assert_close(thin.weights.sum((1, 2)), torch.ones(3, dtype=torch.float64))
+
+
+def test_the_builder_is_the_policys_own(family):
+    policy = build_policy(MamlTrpoConfig(policy=PolicyConfig(hidden_sizes=(8, 8))), family.observation_space, family.action_space)
+    assert [size for _, _, size in policy.network.layers] == [8, 8, 2]
