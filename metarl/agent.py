@@ -144,7 +144,7 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
     if place.is_dir():
         _, config = read_config(place)
         state, manifest = load_selected(place, checkpoint)
-        params, description, horizon = state["theta"], manifest["spaces"], manifest["horizon"]
+        params, description, horizon, returns = state["theta"], manifest["spaces"], manifest["horizon"], []
     elif place.is_file():
         try:
             with safe_open(str(place), framework="pt") as file:
@@ -156,9 +156,10 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
             raise RunError(f"{place}: not a policy that this version of metarl saved")
         config = from_mapping(TrainConfig(), facts["config"], str(place))
         validate(config, str(place))
-        description, horizon = facts["spaces"], facts["horizon"]
+        description, horizon, returns = facts["spaces"], facts["horizon"], facts["returns"]
     else:
         raise RunError(f"{place}: neither a run directory nor a saved policy")
     agent = Agent(replace(config, device="cpu"), {}, description, horizon)
     agent.params = {k: v.to(DTYPES[config.dtype]) for k, v in as_trained(agent.policy, params, str(place)).items()}
+    agent.returns = returns
     return agent

@@ -55,6 +55,7 @@ def evaluate(
     split: str = "meta-test",
     tasks: int = 40,
     episodes: int = 40,
+    samples_per_step: int | None = None,
     steps: int = 3,
     inner_lr: float | None = None,
     later_inner_lr: float | None = None,
@@ -66,16 +67,17 @@ def evaluate(
     """The adaptation curve of a run on held-out tasks, as `metarl evaluate --json` writes it.
 
     The tasks depend on family, variant, split and seed alone; `split` may also be a JSON file of tasks.
-    `environment_steps[k]` is the budget granted to one task before step k (episodes x horizon a step), and
-    `transitions[k]` what it took on average, which is less where episodes end early.
+    `environment_steps[k]` is the budget granted to one task before step k: episodes x horizon a step, or
+    `samples_per_step` where that is given, which whole episodes must fill. `transitions[k]` is what one task
+    really took on average: less than a budget of episodes where they end early, more than one of samples.
     """
     run = Path(run_dir)
     _, config = read_config(run)
     if family is not None or variant is not None:
         same = family is None or family == config.family
         config = replace(config, family=family or config.family, variant=variant or (config.variant if same else None))
-    for name, value, least in (("tasks", tasks, 1), ("episodes", episodes, 1), ("steps", steps, 0), ("seed", seed, 0)):
-        if value < least:
+    for name, value, least in (("tasks", tasks, 1), ("episodes", episodes, 1), ("samples-per-step", samples_per_step, 1), ("steps", steps, 0), ("seed", seed, 0)):
+        if value is not None and value < least:
             raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
     for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
         if rate is not None and not 0 < rate < float("inf"):
@@ -100,7 +102,8 @@ def evaluate(
     else:
         where = key.at("tasks", chosen.name, chosen.variant or "", split)
         sampled = chosen.sample_tasks(tasks, split, where.generator())
-    problem = build_problem(config, chosen, policy, episodes=episodes)
+    problem = build_problem(config, chosen, policy, episodes=episodes, transitions=samples_per_step)
+    granted = samples_per_step or episodes * chosen.horizon
     try:
         curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), rule, steps, progress)
     finally:
@@ -115,7 +118,8 @@ def evaluate(
         "seed": seed,
         "tasks": tasks,
         "episodes_per_step": episodes,
-        "environment_steps": [step * episodes * chosen.horizon for step in range(steps + 1)],
+        "samples_per_step": samples_per_step,
+        "environment_steps": [step * granted for step in range(steps + 1)],
         "transitions": curve.transitions,
         "return": summarise(per_task),
         "per_task": [finite_list(row) for row in per_task],

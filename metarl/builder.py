@@ -57,13 +57,18 @@ def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | N
 
 
 def build_problem(
-    config: TrainConfig, family: TaskFamily, policy: Policy, *, episodes: int | None = None
+    config: TrainConfig,
+    family: TaskFamily,
+    policy: Policy,
+    *,
+    episodes: int | None = None,
+    transitions: int | None = None,
 ) -> ReinforcementLearning:
-    """The problem of a configuration; with `episodes`, that budget in place of the one for training."""
-    transitions = config.samples_per_step if episodes is None else None
-    lanes = config.episodes if episodes is None else episodes
-    if transitions is not None:
-        lanes = -(-transitions // family.horizon)
+    """The problem of a configuration; a budget given here replaces the one for training."""
+    if episodes is None and transitions is None:
+        episodes, transitions = config.episodes, config.samples_per_step
+    lanes = -(-transitions // family.horizon) if transitions is not None else episodes
+    assert lanes is not None
     device = check_device(config.device)
 
     def lanes_for(tasks: Tasks) -> AnalyticLanes | HostLanes:

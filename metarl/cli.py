@@ -17,7 +17,6 @@ import tyro
 from metarl.config import ALGORITHMS, TrainConfig, fields_of, load_preset, option_name, preset_for, presets, validate
 from metarl.errors import ConfigError, MetarlError, nearest
 
-Positional = tyro.conf.Positional
 Options = TypeVar("Options")
 
 
@@ -37,7 +36,7 @@ class RunOptions:
 class ResumeOptions:
     """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
 
-    run: Positional[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     iterations: int | None = None
     """Meta-iterations in total; as configured by default."""
@@ -49,7 +48,7 @@ class ResumeOptions:
 class EvaluateOptions:
     """Measure how fast a run's policy adapts to held-out tasks."""
 
-    run: Positional[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     family: str | None = None
     """Another family with the same spaces."""
@@ -61,6 +60,8 @@ class EvaluateOptions:
     """Tasks to adapt to."""
     episodes: int = 40
     """Episodes of each task before and after every step."""
+    samples_per_step: int | None = None
+    """Budget of each task in each step in transitions, met by whole episodes; replaces --episodes."""
     steps: int = 3
     """Adaptation steps."""
     inner_lr: float | None = None
@@ -83,7 +84,7 @@ class EvaluateOptions:
 class AdaptOptions:
     """Adapt a run's policy to one given task and keep the policy."""
 
-    run: Positional[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     task: str
     """The task as JSON, for instance '{"goal": [0.3, -0.2]}'."""
@@ -159,7 +160,10 @@ def _train(arguments: list[str]) -> int:
         "where": Annotated[RunOptions, tyro.conf.arg(name="")],
         "what": Annotated[type(default), tyro.conf.arg(name="")],
     }
-    Command.__doc__ = ALGORITHMS[algorithm].summary + f"\n\nDefaults are those of {chosen}."
+    Command.__doc__ = (
+        f"{ALGORITHMS[algorithm].summary}\n\nDefaults shown are those of {chosen}; without --config the preset of "
+        f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
+    )
     options = _parse(Command, rest, f"metarl train {algorithm}", default=Command(RunOptions(), default))
     where, config = options.where, options.what
     validate(config)
@@ -196,7 +200,7 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
     name = preset_for(algorithm, family, variant)
     if name is not None:
         return load_preset(algorithm, name)[0], f"the preset {name}"
-    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant), "no preset"
+    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant), "the algorithm"
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
@@ -253,6 +257,7 @@ def _evaluate(arguments: list[str]) -> int:
             split=options.split,
             tasks=options.tasks,
             episodes=options.episodes,
+            samples_per_step=options.samples_per_step,
             steps=options.steps,
             inner_lr=options.inner_lr,
             later_inner_lr=options.later_inner_lr,
@@ -321,26 +326,35 @@ def _parse(command: Callable[..., Options] | type[Options], arguments: list[str]
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(_complaint(complaints.getvalue(), command, arguments)) from None
+        raise ConfigError(_complaint(complaints.getvalue(), command)) from None
 
 
-def _complaint(box: str, command: Any, arguments: list[str]) -> str:
+def _complaint(box: str, command: Any) -> str:
     """One line from tyro's box: what is wrong, and for an unknown option the nearest that exists."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("╰")]
-    said: list[str] = []
-    for line in lines[1:] if lines and lines[0].startswith("╭") else lines:
-        if set(line) <= {"─"}:
-            break
-        said.append(line)
-    message = " ".join(said) or "the command line cannot be parsed"
+    # A UTF-8 box has its title in the border; without UTF-8 the title is a block of its own.
+    lines = box.splitlines()
+    start = 0 if lines and lines[0].startswith("╭") else 1
+    blocks = [""]
+    for line in (line.strip("│╰╯ ") for line in lines[1 - start :]):
+        if set(line) <= {"─", "-"} and line:
+            blocks.append("")
+        else:
+            blocks[-1] += f" {line}"
+    message = _one_line(blocks[min(start, len(blocks) - 1)]) or "the command line cannot be parsed"
     unknown = re.match(r"Unrecognized options: (--?[^\s,]+)", message)
     if unknown:
         known = [option_name(name) for name in _all_options(command)]
         return f"unknown option {unknown[1]}{nearest(unknown[1].partition('=')[0], known)}"
     value = re.match(r"Error parsing (\S+): (.*)", message)
     if value:
+        literal = re.search(r"'([^']*)'$", value[2])
+        for sign, expected in (("int()", "a whole number"), ("float", "a number"), ("valid parse", "whole numbers")):
+            if sign in value[2]:
+                return f"{value[1]}{f' = {literal[1]}' if literal else ''}; expected {expected}"
         return f"{value[1]}: {value[2]}"
+    missing = re.match(r"Missing from metarl \S+: (.*)", message)
+    if missing:
+        return f"missing: {missing[1]}"
     return message
 
 

@@ -72,7 +72,8 @@ def evaluation_progress() -> Iterator[Callable[[int, int], None]]:
 def print_evaluation(result: dict[str, Any]) -> None:
     """The adaptation curve as a table, with the protocol under which it was measured."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
-    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {result['episodes_per_step']} episodes a step")
+    budget = f"{result['samples_per_step']} samples" if result["samples_per_step"] else f"{result['episodes_per_step']} episodes"
+    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {budget} a step")
     for column in ("step", "environment steps", "return", "standard error", "IQM", "95 % interval"):
         table.add_column(column, justify="right")
     curve = result["return"]

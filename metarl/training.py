@@ -27,10 +27,10 @@ from metarl.builder import (
     describe_spaces,
     initial_theta,
 )
-from metarl.checkpoint import State, list_checkpoints, load_newest, save_checkpoint
+from metarl.checkpoint import State, load_newest, save_checkpoint
 from metarl.config import ALGORITHMS, TrainConfig, validate
-from metarl.errors import ConfigError, Divergence, RunError
-from metarl.evaluation import adaptation_curve, summarise
+from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
+from metarl.evaluation import adaptation_curve, finite_list
 from metarl.families import TaskFamily
 from metarl.policies import Policy
 from metarl.randomness import Key
@@ -107,12 +107,13 @@ class _Session:
             create(run, algorithm, config)
         self.lock = RunLock(run)
         self.iteration, self.environment_steps, self.wall_seconds = 0, 0, 0.0
+        self.saved: int | None = None
         self.state: State = self.module.initial_state(initial_theta(config, self.policy, config.seed), config)
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
             state, manifest = loaded
             self.state = {**state, "theta": as_trained(self.policy, state["theta"], str(run))}
-            self.iteration = manifest["iteration"]
+            self.iteration = self.saved = manifest["iteration"]
             self.environment_steps = manifest["environment_steps"]
             self.wall_seconds = manifest["wall_seconds"]
         self.metrics = MetricsFile(run, self.iteration)
@@ -146,7 +147,7 @@ class _Session:
                 if self.iteration % self.config.checkpoint_every == 0 and self.iteration < total and stop.received is None:
                     self._save(events)
                     self.wall_seconds = time.perf_counter() - started
-            if self.iteration not in list_checkpoints(self.run_dir) or self.iteration == 0:
+            if self.saved != self.iteration:
                 self._save(events)
             return Outcome(self.iteration, stop.received)
 
@@ -155,9 +156,12 @@ class _Session:
         config, number = self.config, self.iteration + 1
         rng = self.root.at("tasks", number).generator()
         tasks = self.family.sample_tasks(config.meta_batch_size, "meta-train", rng)
-        state, metrics = self.module.meta_step(
-            self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config
-        )
+        try:
+            state, metrics = self.module.meta_step(
+                self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config
+            )
+        except (Divergence, EnvironmentFault) as error:
+            raise type(error)(f"iteration {number}: {error}") from error
         _check_finite(state["theta"], metrics, number)
         self.state, self.iteration = state, number
         self.environment_steps += metrics.pop("transitions")
@@ -177,6 +181,7 @@ class _Session:
         }
         self.metrics.sync()
         save_checkpoint(self.run_dir, self.iteration, self.state, facts)
+        self.saved = self.iteration
         if facts["meta_validation"] is not None:
             events.write_scalars("meta-validation", facts["meta_validation"]["return"], self.iteration)
 
@@ -193,7 +198,7 @@ class _Session:
             return None
         finally:
             problem.close()
-        means = summarise(curve.per_task.numpy(), resamples=1)["mean"]
+        means = finite_list(curve.per_task.mean(0))
         return None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}
 
 

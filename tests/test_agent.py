@@ -1,0 +1,145 @@
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import metarl
+from metarl.agent import Agent
+from metarl.builder import describe_spaces, spaces_from
+from metarl.config import InnerConfig, PolicyConfig, TrainConfig
+from metarl.errors import EnvironmentFault, FamilyError, RunError
+from metarl.inner import stack
+from metarl.policies import make_policy
+from metarl.randomness import Key
+from metarl.training import train
+
+
+@pytest.fixture
+def run(tmp_path, tiny_config):
+    train("maml-trpo", tiny_config, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def goal_env(family, x=0.3, y=-0.2):
+    return family.make({"goal": np.array([x, y], np.float32)})
+
+
+def test_adapts_to_an_environment_and_leaves_the_original_alone(run, family):
+    agent = metarl.load(run)
+    before = {k: v.clone() for k, v in agent.params.items()}
+    adapted = agent.adapt(goal_env(family), episodes=5, steps=2)
+    assert len(adapted.returns) == 2
+    assert all(torch.equal(agent.params[k], v) for k, v in before.items())
+    assert any(not torch.equal(adapted.params[k], v) for k, v in before.items())
+    again = agent.adapt(goal_env(family), episodes=5, steps=2)
+    assert all(torch.equal(again.params[k], v) for k, v in adapted.params.items())
+
+
+def test_adapting_one_environment_is_the_inner_loop(run, family):
+    """Same noise, same steps: the agent's parameters against adapt_step on the analytic batch."""
+    from metarl.builder import build_problem, build_rule
+    from metarl.inner import adapt_step
+    from metarl.run_directory import read_config
+
+    agent = metarl.load(run)
+    adapted = agent.adapt(goal_env(family), episodes=4, steps=2, seed=3)
+    _, config = read_config(run)
+    problem = build_problem(config, family, agent.policy, episodes=4)
+    params = stack(agent.params, 1)
+    for step in range(2):
+        data = problem.collect(params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)).data
+        params = adapt_step(problem.inner_loss, params, data, build_rule(config), step)
+    for name, value in adapted.params.items():
+        torch.testing.assert_close(value, params[name][0], atol=1e-4, rtol=1e-3)
+
+
+def test_acts_within_bounds_deterministically_or_not(run):
+    agent = metarl.load(run)
+    assert agent.act(np.zeros(2)).shape == (2,)
+    assert np.array_equal(agent.act(np.zeros(2)), agent.act(np.zeros(2)))
+    sampled = [agent.act(np.zeros(2), deterministic=False) for _ in range(20)]
+    assert len({tuple(a) for a in sampled}) > 10
+    assert max(np.abs(a).max() for a in sampled) <= 1
+    with pytest.raises(FamilyError, match=r"shape \(3,\); expected \(2,\)"):
+        agent.act(np.zeros(3))
+
+
+def test_saved_agents_act_the_same(run, family, tmp_path):
+    adapted = metarl.load(run).adapt(goal_env(family), episodes=3)
+    adapted.save(tmp_path / "policy.safetensors")
+    loaded = metarl.load(tmp_path / "policy.safetensors")
+    for observation in np.random.default_rng(0).normal(size=(10, 2)):
+        assert np.array_equal(adapted.act(observation), loaded.act(observation))
+    assert loaded.returns == adapted.returns
+    further = loaded.adapt(goal_env(family), episodes=3)
+    assert len(further.returns) == 2
+
+
+def test_files_that_are_no_policy(run, tmp_path):
+    path = tmp_path / "x.safetensors"
+    for data in (b"", b"nonsense", (run / "checkpoints" / "00000004" / "theta.safetensors").read_bytes()):
+        path.write_bytes(data)
+        with pytest.raises(RunError, match=r"x.safetensors: not a policy"):
+            metarl.load(path)
+    with pytest.raises(RunError, match="neither a run directory nor"):
+        metarl.load(tmp_path / "nothing")
+
+
+def test_other_spaces_are_refused(run):
+    with pytest.raises(FamilyError, match=r"shape \(3,\); the agent was trained on \(2,\)"):
+        metarl.load(run).adapt(gymnasium.make("Pendulum-v1"))
+
+
+class Lamp(gymnasium.Env):
+    """Dict observations, discrete actions: reward for the action that the observation names."""
+
+    observation_space = spaces.Dict({"light": spaces.Discrete(2), "level": spaces.Box(-1, 1, (1,))})
+    action_space = spaces.Discrete(2, start=3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.light = int(self.np_random.integers(2))
+        return {"light": self.light, "level": np.zeros(1, np.float32)}, {}
+
+    def step(self, action):
+        assert action in (3, 4)
+        reward = float(action - 3 == self.light)
+        self.light = int(self.np_random.integers(2))
+        return {"light": self.light, "level": np.zeros(1, np.float32)}, reward, False, False, {}
+
+
+def lamp_agent():
+    config = TrainConfig(inner=InnerConfig(lr=2.0), policy=PolicyConfig(hidden_sizes=(8,)))
+    description = describe_spaces(spaces.Box(-1, 1, (3,)), Lamp.action_space)
+    observation_space, action_space = spaces_from(description)
+    policy = make_policy(observation_space, action_space, hidden_sizes=(8,))
+    return Agent(config, {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}, description, 20)
+
+
+def test_dict_observations_and_discrete_actions_are_learned():
+    adapted = lamp_agent().adapt(Lamp(), episodes=10, steps=8)
+    assert adapted.returns[-1] > adapted.returns[0] + 4
+    assert adapted.act({"light": 1, "level": np.zeros(1, np.float32)}) == 4
+    assert adapted.act({"light": 0, "level": np.zeros(1, np.float32)}) == 3
+
+
+def test_a_broken_environment_is_named():
+    class Broken(Lamp):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, float("nan"), *rest
+
+    with pytest.raises(EnvironmentFault, match="reward is not finite at task 0, episode 0, step 0"):
+        lamp_agent().adapt(Broken(), episodes=2)
+
+
+def test_three_lines_of_python(tmp_path):
+    run = metarl.train(
+        "maml-trpo", run_dir=tmp_path / "run", iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0,
+        policy={"hidden_sizes": [8]},
+    )  # fmt: skip
+    assert metarl.evaluate(run, tasks=2, episodes=2, steps=1)["tasks"] == 2
+    with pytest.raises(metarl.MetarlError, match="unknown key 'iteration'"):
+        metarl.train("maml-trpo", run_dir=tmp_path / "other", iteration=1)
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+import torch
+
+from metarl import checkpoint as ck
+from metarl.errors import RunError
+
+STATE = {"theta": {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.float64)}}
+
+
+def test_round_trip_and_listing(tmp_path):
+    folder = ck.save_checkpoint(tmp_path, 7, STATE, {"environment_steps": 5})
+    assert folder == tmp_path / "checkpoints" / "00000007"
+    state, manifest = ck.load_checkpoint(folder)
+    assert {k: v.dtype for k, v in state["theta"].items()} == {"a": torch.float64, "b": torch.float32}
+    assert all(torch.equal(state["theta"][k], v) for k, v in STATE["theta"].items())
+    assert (manifest["iteration"], manifest["environment_steps"]) == (7, 5)
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "theta.safetensors"]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_tensor_files_depend_on_the_state_alone(tmp_path):
+    one = ck.save_checkpoint(tmp_path / "a", 1, STATE, {"wall_seconds": 1.0})
+    two = ck.save_checkpoint(tmp_path / "b", 1, STATE, {"wall_seconds": 2.0})
+    assert (one / "theta.safetensors").read_bytes() == (two / "theta.safetensors").read_bytes()
+
+
+def test_saving_the_same_iteration_again_replaces_it(tmp_path):
+    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 1})
+    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 2})
+    assert ck.read_manifest(tmp_path / "checkpoints" / "00000001")["mark"] == 2
+
+
+@pytest.mark.parametrize("name", ["theta.safetensors", "manifest.json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
+def test_damage_is_detected_and_the_previous_checkpoint_used(tmp_path, name, damage):
+    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 1})
+    newest = ck.save_checkpoint(tmp_path, 2, STATE, {"mark": 2})
+    path = newest / name
+    data = bytearray(path.read_bytes())
+    if damage == "truncate":
+        path.write_bytes(data[:-20])
+    elif damage == "flip":
+        # In the manifest the last hexadecimal digit of a hash, so that it stays valid JSON.
+        place = data.rindex(b'"bytes"') - 10 if name == "manifest.json" else len(data) - 3
+        data[place] ^= 1
+        path.write_bytes(data)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    with pytest.raises(RunError, match="00000002"):
+        ck.load_checkpoint(newest)
+    with pytest.warns(UserWarning, match="using 00000001 instead"):
+        loaded = ck.load_newest(tmp_path)
+    assert loaded is not None
+    assert loaded[1]["mark"] == 1
+
+
+def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
+    assert ck.load_newest(tmp_path) is None
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(RunError, match="no checkpoint is whole"):
+        ck.load_newest(tmp_path)
+
+
+def test_other_formats_are_refused_with_the_reason(tmp_path):
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(RunError, match="format 99; this version of metarl reads format 1"):
+        ck.load_checkpoint(folder)
+
+
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = {"../../outside.safetensors": {"sha256": "0", "bytes": 3}}
+    (tmp_path / "outside.safetensors").write_bytes(b"abc")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="checkpoints/00000001/outside"):
+        ck.load_checkpoint(folder)
+
+
+def test_choosing_a_checkpoint(tmp_path):
+    for iteration, score in ((1, -5.0), (2, -1.0), (3, None)):
+        ck.save_checkpoint(tmp_path, iteration, STATE, {"meta_validation": score and {"score": score}})
+    assert ck.select_checkpoint(tmp_path).name == "00000003"
+    assert ck.select_checkpoint(tmp_path, "best").name == "00000002"
+    assert ck.select_checkpoint(tmp_path, "1").name == "00000001"
+    with pytest.raises(RunError, match="no checkpoint '9'; there are last, best, 1, 2, 3"):
+        ck.select_checkpoint(tmp_path, "9")
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    ck.save_checkpoint(tmp_path, 1, STATE, {})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ck, "_write", full)
+    with pytest.raises(RunError, match="not saved: No space left"):
+        ck.save_checkpoint(tmp_path, 2, STATE, {})
+    monkeypatch.undo()
+    assert list(ck.list_checkpoints(tmp_path)) == [1]
+    assert ck.load_newest(tmp_path) is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
