@@ -80,7 +80,9 @@ def film(agent: Agent, env: gymnasium.Env, horizon: int, path: Path, seed: int) 
 
             imageio.imwrite(path, np.stack(frames), fps=20)
     except ImportError:
-        raise ConfigError(f"--video = {path}; its writer is not installed; pip install 'metarl-toolkit[video]'") from None
+        raise ConfigError(
+            f"--video = {path}; its writer is not installed; pip install 'metarl-toolkit[video]'"
+        ) from None
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error}") from None
 

@@ -101,7 +101,11 @@ class Agent:
             if deterministic:
                 action = distribution.mode()
             else:
-                seeds = noise_seeds(Key.from_seed(seed).at("act", self._acted).lane_seeds(1, 1), 1, self.policy.noise_components)
+                seeds = noise_seeds(
+                    Key.from_seed(seed).at("act", self._acted).lane_seeds(1, 1),
+                    1,
+                    self.policy.noise_components,
+                )
                 self._acted += 1
                 draw = normal if self.policy.noise == "normal" else uniform
                 action = distribution.sample(draw(seeds)[0].to(rows.dtype))
@@ -120,7 +124,9 @@ class Agent:
             "horizon": self.horizon,
             "returns": self.returns,
         }
-        data = save_safetensors({k: v.contiguous() for k, v in self.params.items()}, metadata={"metarl": json.dumps(facts)})
+        data = save_safetensors(
+            {k: v.contiguous() for k, v in self.params.items()}, metadata={"metarl": json.dumps(facts)}
+        )
         try:
             Path(path).write_bytes(data)
         except OSError as error:
@@ -129,13 +135,16 @@ class Agent:
     def _check_spaces(self, env: gymnasium.Env) -> None:
         if env.observation_space.shape != self.observation_space.shape:
             raise FamilyError(
-                f"environment's observations have shape {env.observation_space.shape}; the agent was trained on {self.observation_space.shape}"
+                f"environment's observations have shape {env.observation_space.shape}; "
+                f"the agent was trained on {self.observation_space.shape}"
             )
         same = type(env.action_space) is type(self.action_space) and env.action_space.shape == self.action_space.shape
         if same and isinstance(self.action_space, spaces.Discrete):
             same = env.action_space == self.action_space
         if not same:
-            raise FamilyError(f"environment's action space is {env.action_space}; the agent was trained on {self.action_space}")
+            raise FamilyError(
+                f"environment's action space is {env.action_space}; the agent was trained on {self.action_space}"
+            )
 
 
 def load(path: Path | str, checkpoint: str = "last") -> Agent:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from metarl import training
-from metarl.builder import DTYPES, as_trained, build_family, build_policy, build_problem, build_rule, initial_theta
+from metarl.allocation import keep_freed_memory
+from metarl.builder import (
+    DTYPES,
+    as_trained,
+    build_family,
+    build_policy,
+    build_problem,
+    build_rule,
+    initial_theta,
+)
 from metarl.checkpoint import load_selected
 from metarl.config import ALGORITHMS, TrainConfig, from_mapping, load_preset, preset_for
 from metarl.errors import ConfigError, nearest
@@ -71,12 +80,19 @@ def evaluate(
     `samples_per_step` where that is given, which whole episodes must fill. `transitions[k]` is what one task
     really took on average: less than a budget of episodes where they end early, more than one of samples.
     """
+    keep_freed_memory()
     run = Path(run_dir)
     _, config = read_config(run)
     if family is not None or variant is not None:
         same = family is None or family == config.family
         config = replace(config, family=family or config.family, variant=variant or (config.variant if same else None))
-    for name, value, least in (("tasks", tasks, 1), ("episodes", episodes, 1), ("samples-per-step", samples_per_step, 1), ("steps", steps, 0), ("seed", seed, 0)):
+    for name, value, least in (
+        ("tasks", tasks, 1),
+        ("episodes", episodes, 1),
+        ("samples-per-step", samples_per_step, 1),
+        ("steps", steps, 0),
+        ("seed", seed, 0),
+    ):
         if value is not None and value < least:
             raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
     for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):

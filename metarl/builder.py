@@ -30,7 +30,9 @@ def check_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device = {name}; expected a device of this machine: {str(error).splitlines()[0]}") from None
+        raise ConfigError(
+            f"--device = {name}; expected a device of this machine: {str(error).splitlines()[0]}"
+        ) from None
     return device
 
 
@@ -113,7 +115,9 @@ def as_trained(policy: Policy, loaded: Params, where: str) -> Params:
         raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the policy")
     for name, value in expected.items():
         if value.shape != loaded[name].shape:
-            raise RunError(f"{where}: {name} has shape {tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}")
+            raise RunError(
+                f"{where}: {name} has shape {tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}"
+            )
         if not bool(torch.isfinite(loaded[name]).all()):
             raise RunError(f"{where}: {name} holds values that are not finite")
     return {name: loaded[name] for name in expected}
@@ -127,7 +131,9 @@ def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space)
     else:
         assert isinstance(action_space, spaces.Box)
         # JSON has no infinity; an unbounded side is null.
-        bounds = [[float(x) if np.isfinite(x) else None for x in side] for side in (action_space.low, action_space.high)]
+        bounds = [
+            [float(x) if np.isfinite(x) else None for x in side] for side in (action_space.low, action_space.high)
+        ]
         action = {"low": bounds[0], "high": bounds[1]}
     return {"observation_size": int(observation_space.shape[0]), "action": action}
 

@@ -103,7 +103,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("format") != FORMAT:
         raise RunError(f"{path}: format {manifest.get('format')!r}; this version of metarl reads format {FORMAT}")
     for entry in manifest["files"].values():
-        if not (isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)):
+        if not (
+            isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
+        ):
             raise RunError(f"{path}: damaged: not a manifest")
     return manifest
 

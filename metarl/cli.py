@@ -14,7 +14,16 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from metarl.config import ALGORITHMS, TrainConfig, fields_of, load_preset, option_name, preset_for, presets, validate
+from metarl.config import (
+    ALGORITHMS,
+    TrainConfig,
+    fields_of,
+    load_preset,
+    option_name,
+    preset_for,
+    presets,
+    validate,
+)
 from metarl.errors import ConfigError, MetarlError, nearest
 
 Options = TypeVar("Options")
@@ -114,7 +123,7 @@ class FamiliesOptions:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 or 143 after a signal."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
@@ -142,8 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(arguments: list[str]) -> int:
     listing = "\n".join(f"  {name:12} {a.summary}" for name, a in ALGORITHMS.items())
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: metarl train ALGORITHM --run-dir RUN [OPTIONS]\n\nalgorithms:\n{listing}\n\n"
-              f"presets for --config: {', '.join(presets())}\nmetarl train ALGORITHM --help lists the options.")  # fmt: skip
+        print(
+            f"usage: metarl train ALGORITHM --run-dir RUN [OPTIONS]\n\nalgorithms:\n{listing}\n\n"
+            f"presets for --config: {', '.join(presets())}\nmetarl train ALGORITHM --help lists the options."
+        )
         return 0
     algorithm, rest = arguments[0], arguments[1:]
     if algorithm not in ALGORITHMS:
@@ -225,7 +236,10 @@ def _resume(arguments: list[str]) -> int:
 
     with TrainingDisplay(options.iterations if options.iterations is not None else config.iterations) as display:
         outcome = resume(
-            options.run, iterations=options.iterations, extend_schedule=options.extend_schedule, report=display.report
+            options.run,
+            iterations=options.iterations,
+            extend_schedule=options.extend_schedule,
+            report=display.report,
         )
     return _finished(options.run, outcome)
 
@@ -311,12 +325,15 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
 def _overview() -> str:
     commands = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items())
     return (
-        "usage: metarl COMMAND ...\n\nMeta-train a policy over a family of environments, then adapt it to one it has never seen.\n\n"
+        "usage: metarl COMMAND ...\n\n"
+        "Meta-train a policy over a family of environments, then adapt it to one it has never seen.\n\n"
         f"commands:\n{commands}\n\nmetarl COMMAND --help lists a command's options."
     )
 
 
-def _parse(command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None) -> Options:
+def _parse(
+    command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None
+) -> Options:
     """Parse with tyro; what it has to complain about becomes one line."""
     extra: dict[str, Any] = {} if default is None else {"default": default}
     complaints = io.StringIO()
@@ -348,7 +365,11 @@ def _complaint(box: str, command: Any) -> str:
     value = re.match(r"Error parsing (\S+): (.*)", message)
     if value:
         literal = re.search(r"'([^']*)'$", value[2])
-        for sign, expected in (("int()", "a whole number"), ("float", "a number"), ("valid parse", "whole numbers")):
+        for sign, expected in (
+            ("int()", "a whole number"),
+            ("float", "a number"),
+            ("valid parse", "whole numbers"),
+        ):
             if sign in value[2]:
                 return f"{value[1]}{f' = {literal[1]}' if literal else ''}; expected {expected}"
         return f"{value[1]}: {value[2]}"

@@ -59,8 +59,8 @@ class TrustRegionConfig:
     """Steps of the line search."""
     backtrack_ratio: float = 0.8
     """Factor from one step of the line search to the next."""
-    curvature_stride: int = 5
-    """Every n-th time step enters the curvature; the line search sees all of them."""
+    curvature_stride: int = 10
+    """Every n-th transition enters the curvature; the line search sees all of them."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,14 @@ def _converted(annotation: Any, value: Any, place: str) -> Any:
     raise ConfigError(f"{place} = {value!r}; expected {words[kind]}")
 
 
-_AT_LEAST_ONE = ("meta_batch_size", "episodes", "checkpoint_every", "trust_region.cg_iterations", "trust_region.max_backtracks", "trust_region.curvature_stride")  # fmt: skip
+_AT_LEAST_ONE = (
+    "meta_batch_size",
+    "episodes",
+    "checkpoint_every",
+    "trust_region.cg_iterations",
+    "trust_region.max_backtracks",
+    "trust_region.curvature_stride",
+)
 _NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping")
 _POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step")
 _UNIT_INTERVAL = ("gamma", "gae_lambda")
@@ -204,7 +211,11 @@ def validate(config: Any, where: str = "") -> None:
     require("seed", values["seed"] < 2**63, "a number below 2^63")
     require("policy.hidden_sizes", all(size >= 1 for size in values["policy.hidden_sizes"]), "sizes of at least 1")
     if "trust_region.backtrack_ratio" in values:
-        require("trust_region.backtrack_ratio", 0 < values["trust_region.backtrack_ratio"] < 1, "a number between 0 and 1")
+        require(
+            "trust_region.backtrack_ratio",
+            0 < values["trust_region.backtrack_ratio"] < 1,
+            "a number between 0 and 1",
+        )
 
 
 def _lookup(config: Any, name: str) -> Any:
@@ -232,7 +243,9 @@ def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
     mapping = read_toml(path)
     declared = mapping.pop("algorithm", algorithm)
     if declared != algorithm:
-        raise ConfigError(f"{path}: algorithm = {declared!r}; expected {algorithm!r}, the algorithm on the command line")
+        raise ConfigError(
+            f"{path}: algorithm = {declared!r}; expected {algorithm!r}, the algorithm on the command line"
+        )
     return from_mapping(ALGORITHMS[algorithm].config(), mapping, str(path)), str(path)
 
 
@@ -261,6 +274,8 @@ class Algorithm(NamedTuple):
 
 ALGORITHMS = {
     "maml-trpo": Algorithm(
-        MamlTrpoConfig, "metarl.algorithms.maml_trpo", "MAML with a trust-region outer update (Finn et al. 2017)"
+        MamlTrpoConfig,
+        "metarl.algorithms.maml_trpo",
+        "MAML with a trust-region outer update (Finn et al. 2017)",
     ),
 }

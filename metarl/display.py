@@ -28,7 +28,11 @@ class TrainingDisplay:
         self._before: tuple[float, int] = (0.0, 0)
         if sys.stderr.isatty():
             self._progress = Progress(
-                BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(), console=Console(stderr=True)
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
             )
             self._bar = self._progress.add_task("starting", total=total)
 
@@ -37,7 +41,9 @@ class TrainingDisplay:
             self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._progress:
             self._progress.stop()
 
@@ -64,7 +70,13 @@ def evaluation_progress() -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
-    with Progress(TextColumn("adapting"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        TextColumn("adapting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
         bar = progress.add_task("adapting", total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
@@ -72,7 +84,11 @@ def evaluation_progress() -> Iterator[Callable[[int, int], None]]:
 def print_evaluation(result: dict[str, Any]) -> None:
     """The adaptation curve as a table, with the protocol under which it was measured."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
-    budget = f"{result['samples_per_step']} samples" if result["samples_per_step"] else f"{result['episodes_per_step']} episodes"
+    budget = (
+        f"{result['samples_per_step']} samples"
+        if result["samples_per_step"]
+        else f"{result['episodes_per_step']} episodes"
+    )
     table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {budget} a step")
     for column in ("step", "environment steps", "return", "standard error", "IQM", "95 % interval"):
         table.add_column(column, justify="right")
@@ -86,8 +102,12 @@ def print_evaluation(result: dict[str, Any]) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
-    console.print(f"worse after adaptation: {result['worse_after_adaptation']} of {result['tasks']} tasks; splits: {result['splits']}")
-    console.print("protocol: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["protocol"].items()), markup=False)
+    worse = f"{result['worse_after_adaptation']} of {result['tasks']} tasks"
+    console.print(f"worse after adaptation: {worse}; splits: {result['splits']}")
+    console.print(
+        "protocol: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["protocol"].items()),
+        markup=False,
+    )
 
 
 def _number(value: float | None) -> str:

@@ -82,7 +82,12 @@ def summarise(per_task: np.ndarray, *, resamples: int = 2000) -> dict[str, list[
     low = high = np.full(per_task.shape[1], np.nan)
     if n > 1 and np.isfinite(per_task).all():
         interval = bootstrap(
-            (per_task,), interquartile_mean, axis=0, n_resamples=resamples, method="percentile", rng=np.random.default_rng(0)
+            (per_task,),
+            interquartile_mean,
+            axis=0,
+            n_resamples=resamples,
+            method="percentile",
+            rng=np.random.default_rng(0),
         ).confidence_interval
         low, high = interval.low, interval.high
     return {

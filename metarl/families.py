@@ -62,7 +62,7 @@ class TaskFamily(ABC):
         """n tasks of a split; raises FamilyError for a split that the family does not have."""
         return self.splits.sample(n, split, rng)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most families hold nothing)
         """Release what the family itself holds; environments are closed by whoever made them."""
 
 
@@ -78,13 +78,16 @@ class AnalyticFamily(TaskFamily):
 
     @abstractmethod
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Any, Tensor]:
-        """State and observation at time 0. `noise` is (*lanes, initial_noise); a state is a tensor or a dict of them."""
+        """State and observation at time 0.
+
+        `noise` is (*lanes, initial_noise); a state is a tensor or a dictionary of them.
+        """
 
     @abstractmethod
     def step(
         self, task: Mapping[str, Tensor], state: Any, action: Tensor, noise: Tensor
     ) -> tuple[Any, Tensor, Tensor, Tensor]:
-        """Next state, its observation, reward (*lanes) and termination (*lanes). Actions are within the action space."""
+        """Next state, its observation, reward (*lanes) and termination (*lanes), for actions within their space."""
 
     def draw(self, task: Task, observations: np.ndarray) -> np.ndarray:
         """An RGB picture (height, width, 3) of an episode so far; families without one raise FamilyError."""
@@ -137,8 +140,11 @@ class DeclaredFamily(TaskFamily):
         name: str | None,
     ) -> None:
         if not isinstance(task_space, spaces.Dict) or not task_space.spaces:
-            raise FamilyError(f"task_space: expected a gymnasium.spaces.Dict with an entry a parameter; got {task_space!r}")
-        self.name = name or (env if isinstance(env, str) else getattr(env, "__name__", "declared"))
+            raise FamilyError(
+                f"task_space: expected a gymnasium.spaces.Dict with an entry a parameter; got {task_space!r}"
+            )
+        own_name = env if isinstance(env, str) else str(getattr(env, "__name__", "declared"))
+        self.name = name or own_name
         self.task_space = task_space
         self.splits = splits or UniformSplits(task_space, train_space)
         self._env = env
@@ -155,7 +161,8 @@ class DeclaredFamily(TaskFamily):
             spec = gymnasium.spec(self._env)
         except gymnasium.error.Error as error:
             raise FamilyError(f"family '{self.name}': {error}") from None
-        return gymnasium.envs.registration.load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point  # type: ignore[return-value]
+        creator = spec.entry_point
+        return gymnasium.envs.registration.load_env_creator(creator) if isinstance(creator, str) else creator  # type: ignore[return-value]
 
     @cached_property
     def horizon(self) -> int:  # type: ignore[override]

@@ -22,7 +22,8 @@ Loss = Callable[[TaskParams, Any], Tensor]
 class InnerRule(Protocol):
     """One step of adaptation, given the gradient; `first_order` drops the gradient's own derivative."""
 
-    first_order: bool
+    @property
+    def first_order(self) -> bool: ...
 
     def update(self, params: TaskParams, gradient: TaskParams, step: int) -> TaskParams: ...
 

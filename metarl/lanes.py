@@ -53,7 +53,10 @@ class AnalyticLanes:
         self.observe_task = observe_task
         self._bounds: tuple[Tensor, Tensor] | None = None
         if isinstance(family.action_space, spaces.Box):
-            low, high = (torch.as_tensor(x, dtype=dtype, device=device) for x in (family.action_space.low, family.action_space.high))
+            low, high = (
+                torch.as_tensor(x, dtype=dtype, device=device)
+                for x in (family.action_space.low, family.action_space.high)
+            )
             self._bounds = (low, high)
         self.set_tasks(tasks)
 
@@ -179,6 +182,7 @@ class AnalyticVectorEnv(VectorEnv):
         self.family = family
         self.lanes = AnalyticLanes(family, tasks, episodes, device=device, dtype=dtype, observe_task=observe_task)
         self.num_envs = number_of_tasks(tasks) * episodes
+        self._steps = np.zeros(self.num_envs, np.int64)
         if observe_task:
             from metarl.families import ObserveTask
 
@@ -202,11 +206,12 @@ class AnalyticVectorEnv(VectorEnv):
         elif isinstance(seed, int):
             seed = [seed + i for i in range(self.num_envs)]
         shape = (self.lanes.tasks, self.lanes.episodes)
-        seeds = torch.tensor([0 if s is None else s for s in seed], dtype=torch.int64, device=self.lanes.device).reshape(shape)
+        seeds = torch.tensor(
+            [0 if s is None else s for s in seed], dtype=torch.int64, device=self.lanes.device
+        ).reshape(shape)
         lanes = None if mask is None else torch.as_tensor(mask, device=self.lanes.device).reshape(shape)
         observation = self.lanes.reset(seeds, lanes)
-        fresh = np.zeros(self.num_envs, np.int64)
-        self._steps = fresh if mask is None else np.where(mask, fresh, self._steps)
+        self._steps = np.where(True if mask is None else mask, 0, self._steps)
         return observation.flatten(0, 1).cpu().numpy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
@@ -309,7 +314,7 @@ class HostLanes:
         # 31 bits: environments that seed NumPy's legacy generator take no more.
         self._seeds = ((seeds >> 33) & 0x7FFFFFFF).flatten().tolist()
         self._ended[:] = False
-        observation, _ = self.env.reset(seed=list(self._seeds))
+        observation, _ = self.env.reset(seed=list(self._seeds))  # type: ignore[arg-type]
         return self._tensor(observation)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -323,7 +328,11 @@ class HostLanes:
             array = array + space.start
         observation, reward, terminated, truncated, _ = self.env.step(array)
         self._ended = np.asarray(terminated | truncated)
-        return self._tensor(observation), self._tensor(reward), torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes)
+        return (
+            self._tensor(observation),
+            self._tensor(reward),
+            torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes),
+        )
 
     def _tensor(self, array: Any) -> Tensor:
         tensor = torch.as_tensor(np.asarray(array)).to(self.device, self.dtype)

@@ -29,7 +29,10 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     first = next(iter(results.values()))
     axes.set_xlabel("adaptation step")
     axes.set_ylabel("return (interquartile mean over tasks)")
-    axes.set_title(f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['episodes_per_step']} episodes a step", fontsize=10)
+    axes.set_title(
+        f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['episodes_per_step']} episodes a step",
+        fontsize=10,
+    )
     axes.grid(alpha=0.3)
     if len(results) > 1:
         axes.legend()

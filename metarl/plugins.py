@@ -45,7 +45,9 @@ def load_family(name: str, variant: str | None = None, *, observe_task: bool = F
         if not isinstance(family, TaskFamily):
             raise FamilyError(f"family '{name}': expected a TaskFamily; got {type(family).__name__}")
     else:
-        raise FamilyError(f"family '{name}': expected a TaskFamily or a function that returns one; got {type(target).__name__}")
+        raise FamilyError(
+            f"family '{name}': expected a TaskFamily or a function that returns one; got {type(target).__name__}"
+        )
     return ObserveTask(family) if observe_task else family
 
 
@@ -64,7 +66,9 @@ def _load(name: str) -> Any:
         except MetarlError:
             raise
         except Exception as error:
-            raise FamilyError(f"family '{name}': importing {module_name} raised {type(error).__name__}: {error}") from error
+            raise FamilyError(
+                f"family '{name}': importing {module_name} raised {type(error).__name__}: {error}"
+            ) from error
         if not hasattr(module, attribute):
             names = [n for n in vars(module) if not n.startswith("_")]
             raise FamilyError(f"family '{name}': module {module_name} has no '{attribute}'{nearest(attribute, names)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -105,7 +106,7 @@ class StackedMLP:
 
     def __init__(self, inputs: int, outputs: int, hidden_sizes: Sequence[int], activation: str) -> None:
         sizes = [inputs, *hidden_sizes]
-        self.layers = [(f"hidden.{i}", *pair) for i, pair in enumerate(zip(sizes[:-1], sizes[1:], strict=True))]
+        self.layers = [(f"hidden.{i}", *pair) for i, pair in enumerate(pairwise(sizes))]
         self.layers.append(("head", sizes[-1], outputs))
         self.activation = ACTIVATIONS[activation]
 
@@ -152,7 +153,9 @@ class GaussianPolicy:
 
     noise = "normal"
 
-    def __init__(self, network: Network, actions: int, *, initial_log_std: float = 0.0, min_log_std: float = -13.8) -> None:
+    def __init__(
+        self, network: Network, actions: int, *, initial_log_std: float = 0.0, min_log_std: float = -13.8
+    ) -> None:
         self.network = network
         self.noise_components = actions
         self.initial_log_std = initial_log_std

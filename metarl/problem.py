@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -136,8 +137,15 @@ class ReinforcementLearning:
         return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
 
     def thinned(self, data: PolicyBatch, stride: int) -> PolicyBatch:
-        """Every stride-th step of every episode, with weights that sum to one again."""
-        part = PolicyBatch(*(x[:, :, ::stride] for x in data))
+        """Every stride-th transition, with weights that sum to one again.
+
+        The first one kept moves on by a step from episode to episode, so that all times are represented; the first
+        transition of the first episode, which no task lacks, is always among them.
+        """
+        episodes, steps = data.weights.shape[1:3]
+        place = torch.arange(episodes)[:, None] + torch.arange(steps)
+        kept = (place % stride == 0).flatten().nonzero().squeeze(1).to(data.weights.device)
+        part = PolicyBatch(*(x.flatten(1, 2)[:, None, kept] for x in data))
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
 
     def close(self) -> None:

@@ -57,7 +57,9 @@ class Key:
         """A NumPy generator seeded by this position, for task sampling and statistics."""
         return np.random.default_rng(np.random.SeedSequence(self.value))
 
-    def lane_seeds(self, tasks: int, episodes: int, *, first_episode: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    def lane_seeds(
+        self, tasks: int, episodes: int, *, first_episode: int = 0, device: torch.device | str = "cpu"
+    ) -> Tensor:
         """Seeds of the lanes (tasks, episodes), int64: lane (i, j) depends on i and first_episode + j alone."""
         import torch
 

@@ -12,6 +12,7 @@ from metarl.policies import Policy
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.types import Episodes, TaskParams
 
+
 def rollout(
     lanes: AnalyticLanes | HostLanes,
     policy: Policy,
@@ -84,7 +85,9 @@ def collect(
     if transitions is None:
         wanted = lanes.episodes if episodes is None else episodes
         while len(rounds) * lanes.episodes < wanted:
-            rounds.append(rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes))
+            rounds.append(
+                rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes)
+            )
         return _first_episodes(_join(rounds), wanted)
     collected = rounds[0].mask.sum((1, 2))
     while bool((collected < transitions).any()):
@@ -108,7 +111,13 @@ def _zero_masked(episodes: Episodes) -> Episodes:
         hidden = ~episodes.mask
         return x.masked_fill(hidden.reshape(*hidden.shape, *[1] * (x.ndim - hidden.ndim)), 0)
 
-    return Episodes(*(zeroed(x) for x in episodes[:-1]), episodes.mask)
+    return Episodes(
+        zeroed(episodes.observations),
+        zeroed(episodes.actions),
+        zeroed(episodes.log_probs),
+        zeroed(episodes.rewards),
+        episodes.mask,
+    )
 
 
 def _join(rounds: list[Episodes]) -> Episodes:

@@ -20,7 +20,9 @@ METRICS = "metrics.jsonl"
 def create(run: Path, algorithm: str, config: TrainConfig) -> None:
     """Make the directory and write the resolved configuration; raises RunError where the place is taken."""
     if (run / CONFIG).exists():
-        raise RunError(f"{run}: holds a run already; go on with 'metarl resume {run}' or --or-resume, or choose another --run-dir")
+        raise RunError(
+            f"{run}: holds a run already; go on with 'metarl resume {run}' or --or-resume, or choose another --run-dir"
+        )
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
     try:

@@ -23,7 +23,7 @@ Tasks = dict[str, np.ndarray]
 
 def batch_tasks(tasks: Sequence[Mapping[str, Any]]) -> Tasks:
     """A batch from single tasks."""
-    return {name: np.stack([np.asarray(task[name]) for task in tasks]) for name in tasks[0]}
+    return {name: np.array([np.asarray(task[name]) for task in tasks]) for name in tasks[0]}
 
 
 def number_of_tasks(tasks: Tasks) -> int:
@@ -41,7 +41,7 @@ def take_tasks(tasks: Tasks, index: slice) -> Tasks:
 def task_vectors(space: spaces.Dict, tasks: Tasks) -> np.ndarray:
     """The tasks as flat vectors (tasks, size), float32: numbers as they are, discrete values one-hot."""
     flat = [spaces.flatten(space, _in_space(space, task_at(tasks, i))) for i in range(number_of_tasks(tasks))]
-    return np.stack(flat).astype(np.float32)
+    return np.array(flat, np.float32)
 
 
 def _in_space(space: spaces.Dict, task: Mapping[str, Any]) -> Task:
@@ -140,7 +140,9 @@ class UniformSplits:
             candidates = _uniform(self.task_space, n, rng)
             for i in range(n):
                 task = task_at(candidates, i)
-                inside = all(e.contains(_in_space(self.train_space, task)[k]) for k, e in self.train_space.spaces.items())
+                inside = all(
+                    e.contains(_in_space(self.train_space, task)[k]) for k, e in self.train_space.spaces.items()
+                )
                 if not inside:
                     found.append(task)
             if len(found) >= n:
@@ -170,7 +172,7 @@ class ListedSplits:
 
 def shared_splits(tasks: Sequence[Task]) -> ListedSplits:
     """A published finite set that serves training and test alike (Cheetah direction, for one)."""
-    return ListedSplits({name: tasks for name in SPLITS[:3]}, kind="shared")
+    return ListedSplits(dict.fromkeys(SPLITS[:3], tasks), kind="shared")
 
 
 def _uniform(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:

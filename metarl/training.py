@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from metarl import __version__
+from metarl.allocation import keep_freed_memory
 from metarl.builder import (
     as_trained,
     build_family,
@@ -51,10 +52,16 @@ class Outcome:
 
 
 def train(
-    algorithm: str, config: TrainConfig, run_dir: Path | str, *, or_resume: bool = False, report: Reporter | None = None
+    algorithm: str,
+    config: TrainConfig,
+    run_dir: Path | str,
+    *,
+    or_resume: bool = False,
+    report: Reporter | None = None,
 ) -> Outcome:
-    """Meta-train into a new run directory; with `or_resume`, go on with the one that is there if its config is the same.
+    """Meta-train into a new run directory.
 
+    With `or_resume`, go on with the run that is there if its configuration is the same.
     Raises ConfigError, RunError, FamilyError, EnvironmentFault or Divergence; checkpoints written so far stay.
     """
     run = Path(run_dir)
@@ -63,7 +70,11 @@ def train(
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     if (or_resume or restarted) and (run / "config.toml").exists():
         there, stored = read_config(run)
-        difference = f"algorithm is {there} there and {algorithm} here" if there != algorithm else first_difference(stored, config)
+        difference = (
+            f"algorithm is {there} there and {algorithm} here"
+            if there != algorithm
+            else first_difference(stored, config)
+        )
         if difference:
             raise RunError(f"{run}: not resumed: its {difference}")
         return resume(run, report=report)
@@ -73,7 +84,11 @@ def train(
 
 
 def resume(
-    run_dir: Path | str, *, iterations: int | None = None, extend_schedule: bool = False, report: Reporter | None = None
+    run_dir: Path | str,
+    *,
+    iterations: int | None = None,
+    extend_schedule: bool = False,
+    report: Reporter | None = None,
 ) -> Outcome:
     """Go on with a run from its newest whole checkpoint, up to `iterations` in total (default: as configured).
 
@@ -86,7 +101,8 @@ def resume(
         raise ConfigError(f"--iterations = {total}; expected a number that is not negative")
     if ALGORITHMS[algorithm].has_schedule and total > config.iterations and not extend_schedule:
         raise ConfigError(
-            f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; add --extend-schedule to go on at its end"
+            f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
+            "add --extend-schedule to go on at its last value"
         )
     with _Session(algorithm, config, run, new=False) as session:
         return session.run(total, report)
@@ -96,6 +112,7 @@ class _Session:
     """One process's hold on a run: the objects that its configuration describes, and what it has written."""
 
     def __init__(self, algorithm: str, config: TrainConfig, run: Path, *, new: bool) -> None:
+        keep_freed_memory()
         self.algorithm, self.config, self.run_dir = algorithm, config, run
         self.module: Any = importlib.import_module(ALGORITHMS[algorithm].module)
         self.family: TaskFamily = build_family(config)
@@ -121,7 +138,9 @@ class _Session:
     def __enter__(self) -> _Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.metrics.close()
         self.problem.close()
         self.family.close()
@@ -144,7 +163,11 @@ class _Session:
                 events.write(record)
                 if report is not None:
                     report(record)
-                if self.iteration % self.config.checkpoint_every == 0 and self.iteration < total and stop.received is None:
+                if (
+                    self.iteration % self.config.checkpoint_every == 0
+                    and self.iteration < total
+                    and stop.received is None
+                ):
                     self._save(events)
                     self.wall_seconds = time.perf_counter() - started
             if self.saved != self.iteration:
@@ -199,17 +222,19 @@ class _Session:
         finally:
             problem.close()
         means = finite_list(curve.per_task.mean(0))
-        return None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}
+        return (
+            None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}
+        )
 
 
 def _check_finite(theta: Params, metrics: dict[str, Any], iteration: int) -> None:
     """Raise Divergence before a bad state replaces the good one."""
-    for name, value in theta.items():
-        if not bool(torch.isfinite(value).all()):
-            raise Divergence(f"iteration {iteration}: parameter {name} is not finite; the last checkpoint is good; try a smaller --inner.lr")
-    for name in ("outer_loss", "gradient_norm"):
-        if not math.isfinite(metrics.get(name, 0.0)):
-            raise Divergence(f"iteration {iteration}: {name} = {metrics[name]}; the last checkpoint is good; try a smaller --inner.lr")
+    bad = [f"parameter {name}" for name, value in theta.items() if not bool(torch.isfinite(value).all())]
+    bad += [name for name in ("outer_loss", "gradient_norm") if not math.isfinite(metrics.get(name, 0.0))]
+    if bad:
+        raise Divergence(
+            f"iteration {iteration}: {bad[0]} is not finite; the last checkpoint is good; try a smaller --inner.lr"
+        )
 
 
 class _StopSignals:

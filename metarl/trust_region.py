@@ -67,7 +67,7 @@ class GaussNewton:
         self,
         distribution_of: Callable[[Params], Distribution],
         theta: Params,
-        weights: Float[Tensor, "tasks *rows"],
+        weights: Float[Tensor, tasks * rows],
         *,
         damping: float,
     ) -> None:

@@ -16,6 +16,7 @@ Params: TypeAlias = dict[str, Tensor]
 TaskParams: TypeAlias = dict[str, Tensor]
 """Named parameters of every task's own copy: each tensor has a leading `tasks` axis."""
 
+
 class Episodes(NamedTuple):
     """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""
 

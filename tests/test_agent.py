@@ -48,7 +48,9 @@ def test_adapting_one_environment_is_the_inner_loop(run, family):
     problem = build_problem(config, family, agent.policy, episodes=4)
     params = stack(agent.params, 1)
     for step in range(2):
-        data = problem.collect(params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)).data
+        data = problem.collect(
+            params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)
+        ).data
         params = adapt_step(problem.inner_loss, params, data, build_rule(config), step)
     for name, value in adapted.params.items():
         torch.testing.assert_close(value, params[name][0], atol=1e-4, rtol=1e-3)

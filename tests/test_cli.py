@@ -16,9 +16,7 @@ from metarl.cli import main
 from metarl.config import to_mapping
 from metarl.training import train
 
-TINY = (
-    "--meta-batch-size 2 --episodes 2 --policy.hidden-sizes 8 --validation-tasks 1 --checkpoint-every 2"
-)
+TINY = "--meta-batch-size 2 --episodes 2 --policy.hidden-sizes 8 --validation-tasks 1 --checkpoint-every 2"
 
 
 def metarl(line, **names):
@@ -40,21 +38,27 @@ def run(tmp_path, tiny_config):
 
 def test_train_evaluate_adapt_resume(tmp_path):
     names = {"run": tmp_path / "run", "tmp": tmp_path, "tiny": TINY}
-    code, out, err = metarl("train maml-trpo --family navigation2d --seed 1 --iterations 3 --run-dir {run} {tiny}", **names)
+    code, out, err = metarl(
+        "train maml-trpo --family navigation2d --seed 1 --iterations 3 --run-dir {run} {tiny}", **names
+    )
     assert (code, err) == (0, "")
     assert "iteration 3/3: return" in out
     assert "steps/s" in out
     config = (tmp_path / "run" / "config.toml").read_text()
     assert 'variant = "finn17"' in config
     assert "later_lr = 0.25" in config  # from the shipped preset for this algorithm, family and variant
-    code, out, _ = metarl("evaluate {run} --tasks 3 --episodes 2 --steps 2 --json {tmp}/e.json --plot {tmp}/e.png", **names)
+    code, out, _ = metarl(
+        "evaluate {run} --tasks 3 --episodes 2 --steps 2 --json {tmp}/e.json --plot {tmp}/e.png", **names
+    )
     assert code == 0
     assert "protocol: " in out
     result = json.loads((tmp_path / "e.json").read_text())
     assert (result["tasks"], result["environment_steps"]) == (3, [0, 200, 400])
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
     code, out, _ = metarl(
-        "adapt {run} --task '{{\"goal\": [0.3, -0.2]}}' --steps 2 --episodes 2 --out {tmp}/p.safetensors --video {tmp}/p.gif", **names
+        "adapt {run} --task '{{\"goal\": [0.3, -0.2]}}' --steps 2 --episodes 2"
+        " --out {tmp}/p.safetensors --video {tmp}/p.gif",
+        **names,
     )
     assert code == 0
     assert (tmp_path / "p.gif").read_bytes().startswith(b"GIF")
@@ -65,7 +69,10 @@ def test_train_evaluate_adapt_resume(tmp_path):
 
 def test_preset_file_and_overrides(tmp_path, tiny_config):
     (tmp_path / "mine.toml").write_text(tomli_w.dumps({"algorithm": "maml-trpo", **to_mapping(tiny_config)}))
-    code, _, _ = metarl("train maml-trpo --config {t}/mine.toml --run-dir {t}/a --iterations 1 --inner.lr=0.7 --inner.first-order", t=tmp_path)
+    code, _, _ = metarl(
+        "train maml-trpo --config {t}/mine.toml --run-dir {t}/a --iterations 1 --inner.lr=0.7 --inner.first-order",
+        t=tmp_path,
+    )
     text = (tmp_path / "a" / "config.toml").read_text()
     assert code == 0
     assert "lr = 0.7" in text
@@ -84,9 +91,17 @@ BAD = [
     ("trian", "unknown command 'trian'", "did you mean 'train'"),
     ("train mamltrpo --run-dir {t}/x", "unknown algorithm 'mamltrpo'", "did you mean 'maml-trpo'"),
     ("train maml-trpo", "--run-dir is missing", None),
-    ("train maml-trpo --run-dir {t}/x --famly navigation2d", "unknown option --famly", "did you mean '--family'"),
+    (
+        "train maml-trpo --run-dir {t}/x --famly navigation2d",
+        "unknown option --famly",
+        "did you mean '--family'",
+    ),
     ("train maml-trpo --run-dir {t}/x --inner.learning-rate 1", "unknown option --inner.learning-rate", None),
-    ("train maml-trpo --run-dir {t}/x --family navigation2", "unknown family 'navigation2'", "did you mean 'navigation2d'"),
+    (
+        "train maml-trpo --run-dir {t}/x --family navigation2",
+        "unknown family 'navigation2'",
+        "did you mean 'navigation2d'",
+    ),
     ("train maml-trpo --run-dir {t}/x --family nowhere:family", "nowhere", None),
     ("train maml-trpo --run-dir {t}/x --variant fin17", "unknown variant 'fin17'", "did you mean 'finn17'"),
     ("train maml-trpo --run-dir {t}/x --iterations ten", "--iterations = ten; expected a whole number", None),
@@ -95,9 +110,17 @@ BAD = [
     ("train maml-trpo --run-dir {t}/x --inner.lr -1", "--inner.lr = -1.0; expected a number above 0", None),
     ("train maml-trpo --run-dir {t}/x --meta-batch-size 0", "--meta-batch-size = 0", None),
     ("train maml-trpo --run-dir {t}/x --policy.activation tan", "--policy.activation", "tanh"),
-    ("train maml-trpo --run-dir {t}/x --policy.hidden-sizes a b", "--policy.hidden-sizes; expected whole numbers", None),
+    (
+        "train maml-trpo --run-dir {t}/x --policy.hidden-sizes a b",
+        "--policy.hidden-sizes; expected whole numbers",
+        None,
+    ),
     ("train maml-trpo --run-dir {t}/x --device gpu", "--device = gpu", None),
-    ("train maml-trpo --run-dir {t}/x --config nothing", "--config nothing: neither a file nor a shipped preset", None),
+    (
+        "train maml-trpo --run-dir {t}/x --config nothing",
+        "--config nothing: neither a file nor a shipped preset",
+        None,
+    ),
     ("train maml-trpo --run-dir {t}/x --config {t}/none.toml", "none.toml: cannot be read", None),
     ("train maml-trpo --run-dir {t}/x --iterations", "Missing value for argument '--iterations'", None),
     ("train maml-trpo --run-dir {r}", "holds a run already", "--or-resume"),
@@ -152,7 +175,7 @@ def test_complaints_read_the_same_in_any_encoding(encoding, tmp_path):
         assert len(done.stderr.splitlines()) == 1
 
 
-BROKEN = '''
+BROKEN = """
 import gymnasium, numpy as np
 from gymnasium import spaces
 from metarl import declare_family
@@ -176,7 +199,7 @@ def family(**settings):
 shape = family(shape=3)
 nan = family(reward=1.0)
 crash = family(crash=1)
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -192,7 +215,9 @@ def test_broken_families_are_named_on_the_command_line(tmp_path, monkeypatch, na
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("broken_families", None)
-    code, _, err = metarl("train maml-trpo --family broken_families:{n} --run-dir r --iterations 1 {tiny}", n=name, tiny=TINY)
+    code, _, err = metarl(
+        "train maml-trpo --family broken_families:{n} --run-dir r --iterations 1 {tiny}", n=name, tiny=TINY
+    )
     assert code == 2
     assert message in err
     assert "iteration 1" in err
@@ -220,7 +245,12 @@ def test_damaged_checkpoint_is_one_warning(run):
 def test_python_m_metarl_and_exit_codes(tmp_path):
     def call(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "metarl", *arguments], capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=False
+            [sys.executable, "-m", "metarl", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ,
+            check=False,
         )
 
     assert call("--version").stdout.startswith("metarl 0.")

@@ -20,7 +20,9 @@ from metarl.errors import ConfigError
 def test_configurations_survive_toml(tmp_path):
     import tomli_w
 
-    config = from_mapping(MamlTrpoConfig(), {"seed": 7, "inner": {"lr": 1, "steps": 2}, "policy": {"hidden_sizes": [3]}}, "x")
+    config = from_mapping(
+        MamlTrpoConfig(), {"seed": 7, "inner": {"lr": 1, "steps": 2}, "policy": {"hidden_sizes": [3]}}, "x"
+    )
     assert (config.seed, config.inner.lr, config.policy.hidden_sizes) == (7, 1.0, (3,))
     path = tmp_path / "c.toml"
     path.write_text(tomli_w.dumps(to_mapping(config)))
@@ -36,7 +38,10 @@ def test_configurations_survive_toml(tmp_path):
         ({"seed": True}, "file.toml: seed = True; expected a whole number"),
         ({"inner": 3}, "file.toml: inner = 3; expected a table"),
         ({"inner": {"lr": "fast"}}, "file.toml: inner.lr = 'fast'; expected a number"),
-        ({"policy": {"activation": "tan"}}, "file.toml: policy.activation = 'tan'; expected one of 'tanh', 'relu'"),
+        (
+            {"policy": {"activation": "tan"}},
+            "file.toml: policy.activation = 'tan'; expected one of 'tanh', 'relu'",
+        ),
         ({"policy": {"hidden_sizes": [1.5]}}, "expected a list of whole numbers"),
         ({"observe_task": 1}, "expected true or false"),
     ],
@@ -99,7 +104,7 @@ def test_presets_load_and_are_found_by_what_they_are_for():
 
 def test_the_finn17_preset_is_the_published_protocol():
     config, _ = load_preset("maml-trpo", "finn17-navigation2d")
-    assert (config.iterations, config.meta_batch_size, config.episodes) == (100, 40, 20)
+    assert (config.iterations, config.meta_batch_size, config.samples_per_step) == (100, 40, 2000)
     assert (config.inner.lr, config.inner.later_lr, config.inner.steps) == (0.5, 0.25, 1)
     assert (config.policy.hidden_sizes, config.policy.activation) == ((100, 100), "relu")
     assert (config.gamma, config.gae_lambda, config.trust_region.max_kl) == (0.99, 1.0, 0.01)

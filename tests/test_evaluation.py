@@ -85,7 +85,12 @@ def test_curve_of_a_problem_in_closed_form():
     """Gradient descent at rate r shrinks the distance by 1 - r a step; 120 tasks make three blocks."""
     centre = np.linspace(-3, 3, 120)
     curve = adaptation_curve(
-        Quadratics(), {"x": torch.tensor(0.0, dtype=torch.float64)}, {"centre": centre}, Key(0), GradientDescent(0.5, 0.25), 3
+        Quadratics(),
+        {"x": torch.tensor(0.0, dtype=torch.float64)},
+        {"centre": centre},
+        Key(0),
+        GradientDescent(0.5, 0.25),
+        3,
     )
     for step, factor in enumerate([1, 0.5, 0.375, 0.28125]):
         np.testing.assert_allclose(curve.per_task[:, step], -0.5 * (centre * factor) ** 2)
@@ -94,8 +99,8 @@ def test_curve_of_a_problem_in_closed_form():
 
 def test_result_holds_what_scripts_rely_on(run):
     result = metarl.evaluate(run, tasks=5, episodes=4, steps=2)
-    assert {"family", "variant", "split", "seed", "tasks", "episodes_per_step", "environment_steps", "return", "per_task",
-            "worse_after_adaptation"} <= result.keys()  # fmt: skip
+    keys = "family variant split seed tasks episodes_per_step environment_steps return per_task worse_after_adaptation"
+    assert set(keys.split()) <= result.keys()
     assert result["environment_steps"] == [0, 400, 800]
     assert len(result["per_task"]) == 5
     assert all(len(row) == 3 for row in result["per_task"])
@@ -138,7 +143,10 @@ def test_random_initialisation_and_other_checkpoints(run):
 
 def test_another_variant_of_the_family(run):
     result = metarl.evaluate(run, variant="wide", tasks=3, episodes=2, steps=1)
-    assert (result["variant"], result["protocol"]["end"]) == ("wide", "within 0.01 of the origin in both coordinates")
+    assert (result["variant"], result["protocol"]["end"]) == (
+        "wide",
+        "within 0.01 of the origin in both coordinates",
+    )
 
 
 @pytest.mark.parametrize(

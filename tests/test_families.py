@@ -24,7 +24,9 @@ from metarl.tasks import (
 
 
 def pendulum(**options):
-    return declare_family("Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ()), "m": spaces.Box(0.5, 2.0, ())}), **options)
+    return declare_family(
+        "Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ()), "m": spaces.Box(0.5, 2.0, ())}), **options
+    )
 
 
 def draw(family, n, split, seed=0):
@@ -48,7 +50,7 @@ def test_task_a_then_b_then_a_again_is_a():
     a, b = ({"g": np.float32(g), "m": np.float32(m)} for g, m in ((6, 1), (14, 2)))
 
     def run(env):
-        observation, _ = env.reset(seed=3)
+        _observation, _ = env.reset(seed=3)
         return [env.step(np.array([0.5], np.float32))[0] for _ in range(30)]
 
     env = family.make(a)
@@ -104,9 +106,18 @@ def test_declared_family_with_a_function_that_sets_the_task():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: declare_family("Pendulum-v1", spaces.Dict({"gg": spaces.Box(1, 2, ())})).observation_space, "'gg' is neither"),
-        (lambda: declare_family("Pendulum-v77", spaces.Dict({"g": spaces.Box(1, 2, ())})).observation_space, "Pendulum-v77"),
-        (lambda: declare_family(Corridor, spaces.Dict({"size": spaces.Discrete(2)})).horizon, "horizon = None"),
+        (
+            lambda: declare_family("Pendulum-v1", spaces.Dict({"gg": spaces.Box(1, 2, ())})).observation_space,
+            "'gg' is neither",
+        ),
+        (
+            lambda: declare_family("Pendulum-v77", spaces.Dict({"g": spaces.Box(1, 2, ())})).observation_space,
+            "Pendulum-v77",
+        ),
+        (
+            lambda: declare_family(Corridor, spaces.Dict({"size": spaces.Discrete(2)})).horizon,
+            "horizon = None",
+        ),
         (lambda: declare_family("Pendulum-v1", spaces.Box(0, 1)), "task_space"),
         (lambda: declare_family("Pendulum-v1", spaces.Dict({"g": spaces.Box(0, np.inf, ())})), "no bounds"),
         (lambda: load_family("navigation2D"), "did you mean 'navigation2d'"),
@@ -183,7 +194,9 @@ def test_tasks_survive_json_and_files(tmp_path, family):
         read_tasks(path, family.task_space)
 
 
-@pytest.mark.parametrize("value", [[1], {"goal": [1]}, {"goal": "x"}, {}, {"goal": [5, 5]}, {"goal": None}, {"goals": [0, 0]}])
+@pytest.mark.parametrize(
+    "value", [[1], {"goal": [1]}, {"goal": "x"}, {}, {"goal": [5, 5]}, {"goal": None}, {"goals": [0, 0]}]
+)
 def test_tasks_that_are_none(family, value):
     with pytest.raises(FamilyError):
         parse_task(family.task_space, value)

@@ -102,7 +102,9 @@ def test_first_order_gradient_against_finite_differences(policy, theta, steps):
         return SURROGATES["low-variance"](policy.act(params, batch.observations)[0], batch)
 
     leaf = ravel(theta).requires_grad_()
-    (found,) = torch.autograd.grad(mean_over_tasks(inner(replay(inner, unravel(leaf, theta), supports, rule, 2), query)), leaf)
+    (found,) = torch.autograd.grad(
+        mean_over_tasks(inner(replay(inner, unravel(leaf, theta), supports, rule, 2), query)), leaf
+    )
     adapted = replay(inner, theta, supports, rule, 2)
 
     def shifted(offset):

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "timing"},
+    {"errors", "timing", "allocation"},
     {"config", "types", "tasks", "randomness"},
     {"families", "policies", "returns", "inner", "plugins"},
     {"losses", "lanes", "trust_region"},
@@ -31,7 +31,12 @@ def imported_modules(path):
     """Modules of metarl that a file imports when it is loaded or, one layer up, inside a function."""
     tree = ast.parse(path.read_text())
     late = {node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)}
-    guarded = {n for block in ast.walk(tree) if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test) for n in ast.walk(block)}
+    guarded = {
+        n
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for n in ast.walk(block)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("metarl", "metarl_envs"):
             yield node.module, node in late or node in guarded
@@ -53,7 +58,17 @@ def test_imports_run_one_way(path):
             pytest.fail(f"algorithms import each other: {path.name} imports {module}")
 
 
-@pytest.mark.parametrize("module", ["metarl", "metarl.cli", "metarl.config", "metarl.families", "metarl.plugins", "metarl_envs.navigation2d"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "metarl",
+        "metarl.cli",
+        "metarl.config",
+        "metarl.families",
+        "metarl.plugins",
+        "metarl_envs.navigation2d",
+    ],
+)
 def test_light_modules_load_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -64,7 +79,9 @@ def test_help_is_instant():
         elapsed = []
         for _ in range(3):
             start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-m", "metarl", *arguments], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "metarl", *arguments], capture_output=True, text=True, check=True
+            )
             elapsed.append(time.perf_counter() - start)
         assert "usage" in done.stdout
         assert min(elapsed) < 0.5, f"{arguments}: {min(elapsed):.2f} s"

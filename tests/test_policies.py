@@ -5,14 +5,24 @@ from torch import distributions, nn
 
 from metarl.errors import FamilyError
 from metarl.inner import stack
-from metarl.policies import Categorical, CategoricalPolicy, Gaussian, GaussianPolicy, ModuleNetwork, StackedMLP, make_policy
+from metarl.policies import (
+    Categorical,
+    CategoricalPolicy,
+    Gaussian,
+    GaussianPolicy,
+    ModuleNetwork,
+    StackedMLP,
+    make_policy,
+)
 from metarl.randomness import Key, noise_seeds, normal, uniform
 
 
 def perturbed(theta, tasks):
     """Stacked parameters that differ from task to task."""
     generator = torch.Generator().manual_seed(0)
-    return {k: v + 0.1 * torch.randn(v.shape, generator=generator, dtype=v.dtype) for k, v in stack(theta, tasks).items()}
+    return {
+        k: v + 0.1 * torch.randn(v.shape, generator=generator, dtype=v.dtype) for k, v in stack(theta, tasks).items()
+    }
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -22,7 +32,9 @@ def test_stacked_network_is_each_tasks_own_network(activation):
     inputs = torch.randn(4, 6, 7, 3, dtype=torch.float64)
     nonlinearity = {"tanh": nn.Tanh, "relu": nn.ReLU}[activation]
     for task in range(4):
-        plain = nn.Sequential(nn.Linear(3, 5), nonlinearity(), nn.Linear(5, 4), nonlinearity(), nn.Linear(4, 2)).double()
+        plain = nn.Sequential(
+            nn.Linear(3, 5), nonlinearity(), nn.Linear(5, 4), nonlinearity(), nn.Linear(4, 2)
+        ).double()
         names = ["hidden.0", "hidden.1", "head"]
         for layer, name in zip([m for m in plain if isinstance(m, nn.Linear)], names, strict=True):
             layer.weight.data, layer.bias.data = params[f"{name}.weight"][task], params[f"{name}.bias"][task]
@@ -58,7 +70,10 @@ def test_categorical_against_torch_distributions():
     logits, other = torch.randn(2, 2, 6, 4, generator=generator, dtype=torch.float64)
     action = torch.randint(0, 4, (2, 6), generator=generator)
     ours, old = Categorical(logits), Categorical(other)
-    reference, reference_old = distributions.Categorical(logits=logits), distributions.Categorical(logits=other)
+    reference, reference_old = (
+        distributions.Categorical(logits=logits),
+        distributions.Categorical(logits=other),
+    )
     torch.testing.assert_close(ours.log_prob(action), reference.log_prob(action))
     torch.testing.assert_close(ours.entropy(), reference.entropy())
     torch.testing.assert_close(ours.kl_from(old), distributions.kl_divergence(reference_old, reference))

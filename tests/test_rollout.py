@@ -143,7 +143,9 @@ def test_parameters_that_diverged_are_not_the_environments_fault():
 
 def pendulum():
     return declare_family(
-        "Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ()), "m": spaces.Box(0.5, 2.0, ())}), horizon=20
+        "Pendulum-v1",
+        spaces.Dict({"g": spaces.Box(5.0, 15.0, ()), "m": spaces.Box(0.5, 2.0, ())}),
+        horizon=20,
     )
 
 
@@ -241,6 +243,6 @@ def test_broken_environments_are_named(fault, message):
     family = declare_family(Faulty, spaces.Dict({"fault": spaces.Discrete(4)}), horizon=5)
     policy = make_policy(Faulty.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
+    lanes = make_lanes(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
     with pytest.raises(EnvironmentFault, match=message):
-        lanes = make_lanes(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
         rollout(lanes, policy, stack(theta, 2), Key(1), horizon=5)

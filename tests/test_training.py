@@ -39,7 +39,14 @@ def test_a_run_holds_what_scripts_rely_on(tmp_path, tiny_config):
     records = read_metrics(run)
     assert [r["iteration"] for r in records] == [1, 2, 3, 4]
     for record in records:
-        assert {"environment_steps", "wall_seconds", "return", "kl", "line_search", "seconds"} <= record.keys()
+        assert {
+            "environment_steps",
+            "wall_seconds",
+            "return",
+            "kl",
+            "line_search",
+            "seconds",
+        } <= record.keys()
         assert len(record["return"]) == 2
         assert record["kl"] <= tiny_config.trust_region.max_kl
     assert records[-1]["environment_steps"] <= 4 * 2 * 3 * 3 * 100
@@ -49,7 +56,14 @@ def test_a_run_holds_what_scripts_rely_on(tmp_path, tiny_config):
     assert len(read_manifest(run / "checkpoints" / "00000004")["meta_validation"]["return"]) == 2
 
 
-@pytest.mark.parametrize("inner", [InnerConfig(lr=0.3, steps=2), InnerConfig(lr=0.3, steps=3, first_order=True, later_lr=0.1), InnerConfig(steps=0)])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        InnerConfig(lr=0.3, steps=2),
+        InnerConfig(lr=0.3, steps=3, first_order=True, later_lr=0.1),
+        InnerConfig(steps=0),
+    ],
+)
 def test_any_number_of_inner_steps(tmp_path, tiny_config, inner):
     train("maml-trpo", replace(tiny_config, inner=inner, iterations=1), tmp_path / "run")
     assert len(read_metrics(tmp_path / "run")[0]["return"]) == inner.steps + 1
@@ -71,7 +85,12 @@ def test_another_seed_is_another_run(tmp_path, tiny_config):
 
 def test_what_a_run_does_does_not_depend_on_how_it_is_watched(tmp_path, tiny_config):
     train("maml-trpo", tiny_config, tmp_path / "a")
-    train("maml-trpo", replace(tiny_config, checkpoint_every=1, validation_tasks=0), tmp_path / "b", report=lambda record: None)
+    train(
+        "maml-trpo",
+        replace(tiny_config, checkpoint_every=1, validation_tasks=0),
+        tmp_path / "b",
+        report=lambda record: None,
+    )
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
@@ -209,7 +228,14 @@ def test_stopping_and_resuming_is_exact(tmp_path, tiny_config, number, code):
 
 def test_adaptation_is_learned(tmp_path, tiny_config):
     """Twenty small iterations make one adaptation step worth much more than it was."""
-    config = replace(tiny_config, iterations=20, meta_batch_size=10, episodes=10, inner=InnerConfig(lr=0.5), validation_tasks=0)
+    config = replace(
+        tiny_config,
+        iterations=20,
+        meta_batch_size=10,
+        episodes=10,
+        inner=InnerConfig(lr=0.5),
+        validation_tasks=0,
+    )
     train("maml-trpo", config, tmp_path / "run")
     gains = [r["return"][1] - r["return"][0] for r in read_metrics(tmp_path / "run")]
     assert sum(gains[-5:]) / 5 > 10

@@ -1,16 +1,15 @@
 import pytest
 import torch
+from gymnasium import spaces
 from test_inner import random_batch
 
 from metarl.builder import build_policy, build_problem
 from metarl.config import MamlTrpoConfig, PolicyConfig
 from metarl.inner import GradientDescent, replay
-from metarl.plugins import load_family
 from metarl.policies import make_policy
 from metarl.problem import mean_over_tasks
 from metarl.randomness import Key
 from metarl.trust_region import GaussNewton, conjugate_gradient, line_search, ravel, unravel
-from gymnasium import spaces
 
 
 @pytest.mark.parametrize("first_order", [False, True])
@@ -98,10 +97,19 @@ def test_thinned_batches_keep_unit_weight(policy, theta, family):
     batch = random_batch(policy, theta, 3, 1, steps=10)
     problem = build_problem(MamlTrpoConfig(), family, policy)
     thin = problem.thinned(batch, 5)
-    assert thin.observations.shape == (3, 3, 2, 2)
+    assert thin.observations.shape == (3, 1, 6, 2)
+    times = [(0, 0), (0, 5), (1, 4), (1, 9), (2, 3), (2, 8)]
+    for row, (episode, step) in enumerate(times):
+        assert torch.equal(thin.observations[:, 0, row], batch.observations[:, episode, step])
+    whole = problem.thinned(batch, 1)
+    torch.testing.assert_close(whole.weights.flatten(1), batch.weights.flatten(1))
     torch.testing.assert_close(thin.weights.sum((1, 2)), torch.ones(3, dtype=torch.float64))
 
 
 def test_the_builder_is_the_policys_own(family):
-    policy = build_policy(MamlTrpoConfig(policy=PolicyConfig(hidden_sizes=(8, 8))), family.observation_space, family.action_space)
+    policy = build_policy(
+        MamlTrpoConfig(policy=PolicyConfig(hidden_sizes=(8, 8))),
+        family.observation_space,
+        family.action_space,
+    )
     assert [size for _, _, size in policy.network.layers] == [8, 8, 2]

@@ -94,7 +94,10 @@ class Navigation2D(AnalyticFamily):
         def dot(point: Any, radius: int, colour: tuple[int, int, int]) -> None:
             x, y = (np.asarray(point) / extent + 1) / 2 * (size - 1)
             row, column = round(size - 1 - float(y)), round(float(x))
-            picture[max(row - radius, 0) : max(row + radius + 1, 0), max(column - radius, 0) : max(column + radius + 1, 0)] = colour
+            picture[
+                max(row - radius, 0) : max(row + radius + 1, 0),
+                max(column - radius, 0) : max(column + radius + 1, 0),
+            ] = colour
 
         for position in observations:
             dot(position, 1, (170, 170, 170))

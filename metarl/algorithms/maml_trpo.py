@@ -25,7 +25,12 @@ def initial_state(theta: Params, config: MamlTrpoConfig) -> State:
 
 
 def meta_step(
-    state: State, problem: DistributionalProblem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlTrpoConfig
+    state: State,
+    problem: DistributionalProblem,
+    tasks: Tasks,
+    key: Key,
+    rule: InnerRule,
+    config: MamlTrpoConfig,
 ) -> tuple[State, Metrics]:
     """One outer update of theta on a meta-batch of tasks.
 
@@ -33,7 +38,7 @@ def meta_step(
     from the parameters after the last step. The meta-gradient differentiates through all inner steps, and the
     constraint is the KL of the adapted policies on the query data, averaged over tasks.
 
-    Departures: the KL's Hessian is the Gauss-Newton product on every `curvature_stride`-th time step
+    Departures: the KL's Hessian is the Gauss-Newton product on every `curvature_stride`-th transition
     (Schulman et al. 2015, appendix C), which only shapes the search direction; loss and KL of the line search
     use all data.
     """

@@ -8,10 +8,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
+from metarl_envs.navigation2d import Navigation2D
 
 from metarl.errors import FamilyError
 from metarl.families import ObserveTask
-from metarl_envs.navigation2d import Navigation2D
 
 VARIANTS = list(Navigation2D.variants)
 
@@ -38,14 +38,18 @@ def test_default_and_unknown_variant():
 
 
 @pytest.mark.parametrize(
-    ("variant", "goal_range", "task_range", "bound"), [("finn17", 0.5, 1, 1), ("raw-action", 0.5, 1, 0.1), ("wide", 2, 4, 0.1)]
+    ("variant", "goal_range", "task_range", "bound"),
+    [("finn17", 0.5, 1, 1), ("raw-action", 0.5, 1, 0.1), ("wide", 2, 4, 0.1)],
 )
 def test_ranges_and_spaces(variant, goal_range, task_range, bound):
     family = Navigation2D(variant)
     goals = family.sample_tasks(4000, "meta-train", np.random.default_rng(0))["goal"]
     assert goal_range * 0.99 < np.abs(goals).max() <= goal_range
     assert np.abs(goals.mean(0)).max() < 0.05 * goal_range
-    assert np.abs(family.sample_tasks(2000, "out-of-distribution", np.random.default_rng(0))["goal"]).max() > 0.95 * task_range
+    assert (
+        np.abs(family.sample_tasks(2000, "out-of-distribution", np.random.default_rng(0))["goal"]).max()
+        > 0.95 * task_range
+    )
     assert family.task_space["goal"].high.tolist() == [task_range] * 2
     assert family.action_space.high.tolist() == pytest.approx([bound, bound])
     assert family.observation_space.shape == (2,)
@@ -103,9 +107,7 @@ def test_task_survives_reset():
     assert env.step(np.zeros(2, np.float32))[1] == before == pytest.approx(-0.5)
 
 
-@given(
-    st.sampled_from(VARIANTS), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**31), st.booleans()
-)
+@given(st.sampled_from(VARIANTS), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**31), st.booleans())
 def test_the_batch_is_its_single_environments(variant, tasks, episodes, seed, observe):
     """Random tasks, random actions, ended lanes reset by mask: lane by lane the trajectory of make(task)."""
     family = Navigation2D(variant)

@@ -1,0 +1,1 @@
+"""Programs that measure metarl; they are run from the repository and not installed."""

@@ -1,0 +1,131 @@
+"""The naive implementation computes what the library computes, and the benchmark runs."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from metarl_envs.navigation2d import VARIANTS, Navigation2D
+
+from benchmarks import naive_maml_trpo as naive
+from metarl.builder import build_family, build_problem, build_rule
+from metarl.inner import adapt_step, replay, stack
+from metarl.problem import mean_over_tasks
+from metarl.randomness import Key
+from metarl.returns import fit_to_returns, policy_batch
+from metarl.trust_region import GaussNewton, ravel
+from metarl.types import Episodes
+
+ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
+LR = 0.3
+
+
+def ragged(batch):
+    """The batch with its first episode cut short."""
+    weights = batch.weights.clone()
+    weights[:, 0, 4:] = 0
+    return batch._replace(weights=weights / weights.sum((1, 2), keepdim=True))
+
+
+@pytest.fixture
+def collected(tiny_config, policy, theta):
+    """A problem with support and query data of three tasks, in float64."""
+    config = replace(tiny_config, dtype="float64")
+    family, rule = build_family(config), build_rule(config)
+    problem = build_problem(config, family, policy)
+    key = Key.from_seed(5)
+    tasks = family.sample_tasks(3, "meta-train", key.generator())
+    support = ragged(problem.collect(stack(theta, 3), tasks, key.at(0)).data)
+    params = adapt_step(problem.inner_loss, stack(theta, 3), support, rule)
+    query = ragged(problem.collect(params, tasks, key.at(1)).data)
+    return problem, rule, support, query
+
+
+def test_the_naive_meta_gradient_is_the_library_s(collected, theta):
+    problem, rule, support, query = collected
+    leaves = {name: value.clone().requires_grad_() for name, value in theta.items()}
+    loss = mean_over_tasks(problem.outer_loss(replay(problem.inner_loss, leaves, [support], rule, 3), query))
+    expected = torch.autograd.grad(loss, list(leaves.values()))
+    found = naive.meta_gradient(theta, support, query, lr=LR)
+    for name, value in zip(leaves, expected, strict=True):
+        torch.testing.assert_close(found[name], value)
+
+
+def test_the_naive_hessian_of_the_kl_is_the_library_s_product(collected, theta):
+    problem, rule, support, query = collected
+
+    def distribution(at):
+        return problem.distribution(replay(problem.inner_loss, at, [support], rule, 3), query)
+
+    vector = torch.randn(len(ravel(theta)), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = GaussNewton(distribution, theta, query.weights, damping=0.0)(vector)
+    torch.testing.assert_close(naive.kl_product(theta, support, query, vector, lr=LR), expected)
+
+
+@pytest.mark.parametrize("steered", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_plain_environment_moves_as_the_family_s(variant, steered):
+    """To the horizon at random, and steered at half-time to where episodes end."""
+    goal = np.array([0.17, -0.23], np.float32)
+    env, plain = Navigation2D(variant).make({"goal": goal}), naive.PointEnv(variant)
+    plain.goal = goal
+    end = goal if plain.ends_at_goal else np.zeros(2, np.float32)
+    np.testing.assert_array_equal(env.reset(seed=0)[0], plain.reset()[0])
+    rng = np.random.default_rng(0)
+    ended = False
+    while not ended:
+        action = rng.normal(scale=2 * plain.bound, size=2).astype(np.float32)
+        if steered and plain.time >= 50:
+            action = (end - plain.position) / plain.scale
+        expected, found = env.step(action), plain.step(action)
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-6)
+        assert found[1] == pytest.approx(expected[1], rel=1e-5)
+        assert found[2:4] == expected[2:4]
+        ended = found[2] or found[3]
+    assert found[2] == steered
+    assert found[3] == (plain.time == Navigation2D.horizon)
+
+
+def test_naive_data_have_the_library_s_advantages(tiny_config, theta):
+    """Episodes of the worker processes, with the library's advantages for the same episodes."""
+    torch.manual_seed(0)
+    theta = {name: value.float() for name, value in theta.items()}
+    envs = naive.make_envs("raw-action", 3)
+    envs.set_attr("goal", np.array([0.3, 0.1], np.float32))
+    rolled = naive.rollout(envs, naive.policy_like(theta), theta)
+    envs.close()
+    assert rolled["mask"].shape == (3, Navigation2D.horizon)
+    found = naive.batch_of(rolled, tiny_config)
+    episodes = Episodes(*(torch.as_tensor(x)[None] for x in rolled.values()))
+    episodes = episodes._replace(rewards=episodes.rewards.float())
+    coefficients = fit_to_returns(episodes, tiny_config.gamma)
+    rates = {"gamma": tiny_config.gamma, "gae_lambda": tiny_config.gae_lambda}
+    expected = policy_batch(episodes, coefficients, **rates)
+    torch.testing.assert_close(found.advantages, expected.advantages[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.weights, expected.weights[0])
+
+
+def test_the_benchmark_runs(tmp_path):
+    path = tmp_path / "throughput.json"
+    small = ["--iterations", "1", "--naive-iterations", "1", "--tasks", "2", "--episodes", "2"]
+    command = [sys.executable, "-m", "benchmarks.throughput", *small, "--json", str(path)]
+    # One thread: where other programs hold the cores, two of them wait for one another most of the time.
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())
+    assert set(result) == {"machine", "workload", "library", "naive", "ratio", "wanted"}
+    for side in ("library", "naive"):
+        phases = result[side]["phases"]
+        assert set(phases) == {"collect", "adapt", "gradient", "curvature", "line_search"}
+        assert 0 < sum(phases.values()) <= result[side]["seconds"] * 1.001
+    assert result["library"]["sampling"]["transitions_per_second"] > 0
+    assert result["library"]["peak_memory_bytes"] > 1e7
+    assert {row["verdict"] for row in result["wanted"]} <= {"met", "missed"}
+    assert "collecting, advantages included" in done.stdout

@@ -1,0 +1,122 @@
+"""Every command and snippet of README and docs runs, at a size that takes seconds."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import metarl as command_line
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# Shrinks what takes minutes; everything else runs as it is written.
+SMALLER_COMMANDS = [
+    (r"(metarl train .*)--iterations \d+", r"\1--iterations 1 --episodes 2 --validation-tasks 1"),
+    (r"(metarl train (?:(?!--iterations).)*)$", r"\1 --iterations 1 --episodes 2 --validation-tasks 1"),
+    (r"(metarl train .*)--meta-batch-size \d+", r"\1"),
+    (r"(metarl train .*)$", r"\1 --meta-batch-size 2"),
+    (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
+    (r"(metarl evaluate .*)--tasks \d+", r"\1--tasks 3"),
+    (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
+    (r"(metarl evaluate .*)--samples-per-step \d+", r"\1--samples-per-step 150"),
+]
+SMALLER_CODE = [
+    (r"iterations=\d+", "iterations=1, meta_batch_size=2, episodes=2, validation_tasks=1"),
+    (r"tasks=40", "tasks=2"),
+]
+
+
+def blocks(page):
+    return [(match[1], match[2]) for match in FENCE.finditer(page.read_text())]
+
+
+def smaller(text, rules):
+    for pattern, replacement in rules:
+        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+    return text
+
+
+def commands(text):
+    """Lines of a shell block, continuations joined, comments dropped, loops over seeds unrolled once."""
+    text = re.sub(r"for seed in 1 2 3; do\n(.*?)\ndone", lambda m: m[1].replace("$seed", "1"), text, flags=re.DOTALL)
+    for line in text.replace("\\\n", " ").splitlines():
+        line = line.split(" #")[0].strip()
+        if line and not line.startswith("#"):
+            yield line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names: dict = {}
+    for language, text in blocks(page):
+        if language == "python":
+            named = re.match(r"# (\w+\.py)\n", text)
+            if named:
+                (tmp_path / named[1]).write_text(text)
+                sys.modules.pop(Path(named[1]).stem, None)
+            exec(compile(smaller(text, SMALLER_CODE), str(page), "exec"), names)
+        elif language == "bash":
+            for line in commands(text):
+                run_line(line)
+
+
+def run_line(line):
+    program = shlex.split(line)[0]
+    if program == "metarl":
+        line = smaller(line, SMALLER_COMMANDS)
+        code, _, err = command_line(line.removeprefix("metarl ").replace("{", "{{").replace("}", "}}"))
+        assert (code, err) == (0, ""), line
+    elif program == "make":
+        target = shlex.split(line)[1]
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+    elif program == "python":
+        module = shlex.split(line)[2]
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), line
+    else:
+        assert program == "pip", line
+
+
+def test_the_demonstration_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.demo", "--iterations", "2", "--meta-batch-size", "3", "--tasks", "3",
+         "--out", str(tmp_path / "demo")],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "One adaptation step" in done.stdout
+    for name in ("adaptation.png", "trajectories.png"):
+        assert (tmp_path / "demo" / name).stat().st_size > 5000
+    assert (tmp_path / "demo" / "trained.json").exists()
+
+
+def test_a_family_in_fifteen_lines():
+    code = next(
+        text for language, text in blocks(ROOT / "README.md") if language == "python" and "declare_family" in text
+    )
+    assert len(code.strip().splitlines()) <= 15
+
+
+def test_the_family_in_the_docs_keeps_its_contract(tmp_path):
+    import numpy as np
+    from gymnasium.utils.env_checker import check_env
+
+    code = next(text for _, text in blocks(ROOT / "docs" / "families.md") if "class Drift" in text)
+    names: dict = {}
+    exec(code, names)
+    family = names["Drift"]()
+    env = family.make({"wind": np.array([0.3], np.float32)})
+    check_env(env)
+    vector = family.make_vec({"wind": np.array([[0.1], [0.3]], np.float32)}, 2)
+    vector.reset(seed=[5, 6, 7, 8])
+    env.reset(seed=8)
+    for _ in range(5):
+        batch = vector.step(np.full((4, 1), 0.5, np.float32))
+        single = env.step(np.array([0.5], np.float32))
+        assert batch[0][3] == pytest.approx(single[0], abs=1e-7)
