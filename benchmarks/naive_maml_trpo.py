@@ -91,6 +91,8 @@ def policy_like(theta: Params) -> NaivePolicy:
 
 def rollout(envs: AsyncVectorEnv, policy: NaivePolicy, params: Params) -> dict[str, np.ndarray]:
     """One episode in every environment; arrays (episodes, steps, ...), no rewards after an end."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would fight with the environments' processes for the cores
     observation, _ = envs.reset()
     running = np.ones(envs.num_envs, bool)
     rows: list[tuple[Any, ...]] = []
@@ -102,6 +104,7 @@ def rollout(envs: AsyncVectorEnv, policy: NaivePolicy, params: Params) -> dict[s
         following, reward, terminated, truncated, _ = envs.step(action.numpy())
         rows.append((observation, action.numpy(), log_prob.numpy(), reward * running, running))
         observation, running = following, running & ~(terminated | truncated)
+    torch.set_num_threads(threads)
     names = ("observations", "actions", "log_probs", "rewards", "mask")
     return {name: np.stack(column, 1) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 

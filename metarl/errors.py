@@ -27,7 +27,11 @@ class RunError(MetarlError):
 
 
 class Divergence(MetarlError):
-    """Training or adaptation produced values that are not finite."""
+    """Training or adaptation produced values that are not finite; `task` is the index of the task, where known."""
+
+    def __init__(self, message: str, task: int | None = None) -> None:
+        super().__init__(message)
+        self.task = task
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

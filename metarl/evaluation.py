@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metarl.errors import Divergence
 from metarl.inner import InnerRule, adapt_step, stack
-from metarl.problem import Problem
+from metarl.problem import Collected, Problem
 from metarl.randomness import Key
 from metarl.tasks import Tasks, number_of_tasks, take_tasks
-from metarl.types import Params
+from metarl.types import Params, TaskParams
 
 BLOCK = 50
 """Tasks adapted at once. Part of the position of random numbers, so it is not an option."""
@@ -50,15 +51,40 @@ def adaptation_curve(
         part = take_tasks(tasks, block)
         params = stack(theta, number_of_tasks(part))
         collected = None
+        diverged: set[int] = set()
         for step in range(steps + 1):
-            collected = problem.collect(params, part, key.at(number, step), collected)
+            params, collected = _collect(problem, theta, params, part, key.at(number, step), collected, diverged)
             scores[block, step] = collected.score.double().cpu()
+            scores[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
                 used[later] += collected.transitions
             if step < steps:
                 params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
             progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))
     return AdaptationCurve(scores, [total / n for total in used])
+
+
+def _collect(
+    problem: Problem,
+    theta: Params,
+    params: TaskParams,
+    tasks: Tasks,
+    key: Key,
+    previous: Collected | None,
+    diverged: set[int],
+) -> tuple[TaskParams, Collected]:
+    """Collect; a task whose parameters turn out to have diverged goes on with theta, and is noted in `diverged`."""
+    while True:
+        if diverged:
+            params = {name: value.clone() for name, value in params.items()}
+            for name, value in params.items():
+                value[list(diverged)] = theta[name]
+        try:
+            return params, problem.collect(params, tasks, key, previous)
+        except Divergence as error:
+            if error.task is None or error.task in diverged:
+                raise
+            diverged.add(error.task)
 
 
 def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -81,9 +81,8 @@ def fit_baseline(
     finite = torch.isfinite(normal).flatten(1).all(-1) & torch.isfinite(moments).all(-1)
     if not bool(finite.all()):
         task = int((~finite).nonzero()[0])
-        raise Divergence(
-            f"task {task} of the batch: its episodes hold values that are not finite; try a smaller inner lr"
-        )
+        message = f"task {task} of the batch: its episodes hold values that are not finite; try a smaller inner lr"
+        raise Divergence(message, task)
     return torch.linalg.solve(normal, moments).to(targets.dtype)
 
 

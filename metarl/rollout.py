@@ -154,16 +154,17 @@ def _check_finite(episodes: Episodes) -> None:
         "policy's action": episodes.log_probs[..., None],
         "reward": episodes.rewards[..., None],
     }
-    first: tuple[int, str, str] | None = None
+    first: tuple[int, str, int, int] | None = None
     for field, values in fields.items():
         bad = ~torch.isfinite(values).all(-1) & episodes.mask
         if bool(bad.any()):
             step, task, episode = (int(i) for i in bad.permute(2, 0, 1).nonzero()[0])
             if first is None or step < first[0]:
-                first = (step, field, f"task {task}, episode {episode}, step {step}")
+                first = (step, field, task, episode)
     if first is None:
         return
-    _, field, place = first
+    step, field, task, episode = first
+    place = f"{field} is not finite at task {task}, episode {episode}, step {step}"
     if field == "policy's action":
-        raise Divergence(f"{field} is not finite at {place}: the parameters diverged; try a smaller inner lr")
-    raise EnvironmentFault(f"{field} is not finite at {place}")
+        raise Divergence(f"{place}: the parameters diverged; try a smaller inner lr", task)
+    raise EnvironmentFault(place)

@@ -184,7 +184,8 @@ class _Session:
                 self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config
             )
         except (Divergence, EnvironmentFault) as error:
-            raise type(error)(f"iteration {number}: {error}") from error
+            error.args = (f"iteration {number}: {error}",)
+            raise
         _check_finite(state["theta"], metrics, number)
         self.state, self.iteration = state, number
         self.environment_steps += metrics.pop("transitions")

@@ -10,7 +10,7 @@ from scipy import stats
 import metarl
 from metarl.builder import build_problem
 from metarl.config import InnerConfig
-from metarl.errors import ConfigError, FamilyError, RunError
+from metarl.errors import ConfigError, Divergence, FamilyError, RunError
 from metarl.evaluation import adaptation_curve, interquartile_mean, summarise, worse_after_adaptation
 from metarl.inner import GradientDescent
 from metarl.problem import Collected
@@ -95,6 +95,29 @@ def test_curve_of_a_problem_in_closed_form():
     for step, factor in enumerate([1, 0.5, 0.375, 0.28125]):
         np.testing.assert_allclose(curve.per_task[:, step], -0.5 * (centre * factor) ** 2)
     assert curve.transitions == [0, 5, 10, 15]
+
+
+def test_a_task_that_diverges_has_no_value_from_there_on(run):
+    """A rate that breaks every task: step 0 is measured, the rest is null, and nothing is raised."""
+    result = metarl.evaluate(run, tasks=3, episodes=2, steps=2, inner_lr=1e30)
+    assert all(row[0] is not None and row[2] is None for row in result["per_task"])
+    assert result["return"]["mean"][2] is None
+
+
+class Explosive(Quadratics):
+    """Task 1 diverges when it has moved."""
+
+    def collect(self, params, tasks, key, previous=None):
+        if abs(float(params["x"][1])) > 0:
+            raise Divergence("task 1", task=1)
+        return super().collect(params, tasks, key, previous)
+
+
+def test_only_the_task_that_diverged_is_lost():
+    centre = np.array([1.0, 2.0, 3.0])
+    theta = {"x": torch.tensor(0.0, dtype=torch.float64)}
+    curve = adaptation_curve(Explosive(), theta, {"centre": centre}, Key(0), GradientDescent(0.5), 1)
+    np.testing.assert_allclose(curve.per_task[:, 1], [-0.125, np.nan, -1.125])
 
 
 def test_result_holds_what_scripts_rely_on(run):
