@@ -126,7 +126,7 @@ def measure_library(
         tasks = tasks_of(config, family, iteration)
         start = time.perf_counter()
         key = root.at("iteration", iteration)
-        after, metrics = maml_trpo.meta_step(state, problem, tasks, key, rule, config)
+        after, metrics = maml_trpo.meta_step(state, problem, tasks, key, rule, config, 0.0)
         # The warm-up leaves no trace, so that both implementations measure the same first iteration.
         state = state if iteration < WARM_UP else after
         records.append({**metrics, "total": time.perf_counter() - start})

@@ -78,9 +78,9 @@ class Agent:
         rule = build_rule(self.config, inner_lr, later_inner_lr)
         params = stack(self.params, 1)
         key = Key.from_seed(seed).at("adapt")
-        returns, collected = [], None
+        returns = []
         for step in range(steps):
-            collected = problem.collect(params, _THIS_ONE, key.at(step), collected)
+            collected = problem.collect(params, _THIS_ONE, key.at(step))
             returns.append(float(collected.score))
             params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
         adapted = Agent(self.config, {k: v[0].detach() for k, v in params.items()}, self.description, self.horizon)
@@ -169,6 +169,8 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
     else:
         raise RunError(f"{place}: neither a run directory nor a saved policy")
     agent = Agent(replace(config, device="cpu"), {}, description, horizon)
-    agent.params = {k: v.to(DTYPES[config.dtype]) for k, v in as_trained(agent.policy, params, str(place)).items()}
+    agent.params = {
+        k: v.to(DTYPES[config.dtype]) for k, v in as_trained(config, agent.policy, params, str(place)).items()
+    }
     agent.returns = returns
     return agent

@@ -108,7 +108,7 @@ def evaluate(
         theta = initial_theta(config, policy, seed)
     else:
         state, manifest = load_selected(run, checkpoint)
-        trained = as_trained(policy, state["theta"], str(run))
+        trained = as_trained(config, policy, state["theta"], str(run))
         theta = {name: value.to(config.device, DTYPES[config.dtype]) for name, value in trained.items()}
 
     key = Key.from_seed(seed).at("evaluation")

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from metarl.config import TrainConfig
 from metarl.errors import ConfigError, RunError
 from metarl.families import TaskFamily
-from metarl.inner import GradientDescent
+from metarl.inner import GradientDescent, add_learned_rates
 from metarl.lanes import AnalyticLanes, HostLanes, make_lanes
 from metarl.plugins import load_family
 from metarl.policies import Policy, make_policy
@@ -52,10 +52,19 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
 
 
 def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
-    """The inner rule; `lr` and `later_lr` replace those of the configuration, and a new lr alone holds throughout."""
+    """The inner rule; `lr` and `later_lr` replace those of the configuration, and a new lr alone holds throughout.
+
+    Raises ConfigError for a new lr where the rates were learned.
+    """
+    inner = config.inner
+    if lr is not None and inner.learned_lr != "none":
+        raise ConfigError(
+            f"--inner-lr = {lr}; the rates of this run were learned (--inner.learned-lr), so leave it out"
+        )
+    pattern = {"all": "*", "head": "head.*"}.get(inner.adapt, inner.adapt)
     if lr is None:
-        return GradientDescent(config.inner.lr, later_lr or config.inner.later_lr, config.inner.first_order)
-    return GradientDescent(lr, later_lr, config.inner.first_order)
+        return GradientDescent(inner.lr, later_lr or inner.later_lr, inner.first_order, pattern)
+    return GradientDescent(lr, later_lr, inner.first_order, pattern)
 
 
 def build_problem(
@@ -98,26 +107,25 @@ def problem_over(
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         surrogate=config.inner.estimator,
-        baseline=config.inner.baseline,
     )
 
 
 def initial_theta(config: TrainConfig, policy: Policy, seed: int) -> Params:
-    """The untrained initialisation of a seed."""
+    """The untrained initialisation of a seed: the policy's parameters, and the inner rates where they are learned."""
     drawn = policy.initialise(Key.from_seed(seed).at("initialisation"))
-    return {name: value.to(check_device(config.device), DTYPES[config.dtype]) for name, value in drawn.items()}
+    theta = {name: value.to(check_device(config.device), DTYPES[config.dtype]) for name, value in drawn.items()}
+    return add_learned_rates(theta, build_rule(config), config.inner.learned_lr)
 
 
-def as_trained(policy: Policy, loaded: Params, where: str) -> Params:
-    """Loaded parameters in the policy's own order; raises RunError where names or shapes are not the policy's."""
-    expected = policy.initialise(Key(0))
+def as_trained(config: TrainConfig, policy: Policy, loaded: Params, where: str) -> Params:
+    """Loaded parameters in the configuration's own order; raises RunError where names or shapes are not the same."""
+    expected = add_learned_rates(policy.initialise(Key(0)), build_rule(config), config.inner.learned_lr)
     if set(expected) != set(loaded):
         raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the policy")
     for name, value in expected.items():
         if value.shape != loaded[name].shape:
-            raise RunError(
-                f"{where}: {name} has shape {tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}"
-            )
+            shapes = f"{tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}"
+            raise RunError(f"{where}: {name} has shape {shapes}")
         if not bool(torch.isfinite(loaded[name]).all()):
             raise RunError(f"{where}: {name} holds values that are not finite")
     return {name: loaded[name] for name in expected}

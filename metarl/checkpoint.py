@@ -21,14 +21,11 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from metarl.errors import RunError
-from metarl.types import Params
+from metarl.types import Params, State
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-
-State = dict[str, Params]
-"""What an algorithm carries from one iteration to the next: `theta`, and an optimiser's moments if it has one."""
 
 
 def save_checkpoint(run: Path, iteration: int, state: State, facts: Mapping[str, Any]) -> Path:

@@ -27,8 +27,10 @@ class InnerConfig:
     """Drop the derivative of the inner gradient (first-order MAML)."""
     estimator: Literal["low-variance", "naive"] = "low-variance"
     """Surrogate of the inner loss, which decides what the meta-gradient estimates."""
-    baseline: Literal["batch", "previous"] = "batch"
-    """Linear baseline fitted to the batch it serves, or to the previous step's (none before the first)."""
+    adapt: str = "all"
+    """What adapts: all, head (ANIL), or a pattern of parameter names such as hidden.0.*."""
+    learned_lr: Literal["none", "per-layer", "per-parameter"] = "none"
+    """Learn the inner rates with theta (Meta-SGD), one for each parameter tensor or for each element."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,20 @@ class TrustRegionConfig:
     """Factor from one step of the line search to the next."""
     curvature_stride: int = 10
     """Every n-th transition enters the curvature; the line search sees all of them."""
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    """Adam as the outer optimiser."""
+
+    lr: float = 3e-3
+    """Outer learning rate."""
+    decay: Literal["linear", "none"] = "linear"
+    """Schedule of the outer rate over all iterations: linear to zero, or constant."""
+    beta1: float = 0.9
+    """Decay of the first moment."""
+    beta2: float = 0.999
+    """Decay of the second moment."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,54 @@ class MamlTrpoConfig(TrainConfig):
     """MAML, outer update by TRPO (Finn et al. 2017)."""
 
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
+
+
+@dataclass(frozen=True)
+class MamlConfig(TrainConfig):
+    """MAML, outer update by Adam (Finn et al. 2017)."""
+
+    adam: AdamConfig = field(default_factory=AdamConfig)
+
+
+@dataclass(frozen=True)
+class PrompConfig(TrainConfig):
+    """ProMP: clipped outer updates with a penalty on the inner KL (Rothfuss et al. 2019)."""
+
+    adam: AdamConfig = field(default_factory=lambda: AdamConfig(lr=1e-3, decay="none"))
+    epochs: int = 5
+    """Adam steps on each meta-batch."""
+    clip: float = 0.3
+    """Range of the likelihood ratio."""
+    inner_kl_penalty: float = 5e-4
+    """Weight of the KL of the policies before and during adaptation."""
+
+
+@dataclass(frozen=True)
+class ReptileConfig(TrainConfig):
+    """Reptile (Nichol et al. 2018)."""
+
+    inner: InnerConfig = field(default_factory=lambda: InnerConfig(steps=3))
+    outer: Literal["adam", "plain"] = "adam"
+    """Adam on the difference of parameters, or the plain step."""
+    step_size: float = 1.0
+    """The plain step's size, decayed as adam.decay says."""
+    adam: AdamConfig = field(default_factory=AdamConfig)
+
+
+@dataclass(frozen=True)
+class PretrainConfig(TrainConfig):
+    """Joint training over all tasks, the baseline without meta-learning."""
+
+    outer: Literal["adam", "trpo"] = "adam"
+    """Optimiser of the joint loss."""
+    adam: AdamConfig = field(default_factory=AdamConfig)
+    trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
+
+
+def has_schedule(config: TrainConfig) -> bool:
+    """Whether the outer rate follows a schedule that ends with the configured iterations."""
+    adam = getattr(config, "adam", None)
+    return adam is not None and adam.decay == "linear" and getattr(config, "outer", "adam") != "trpo"
 
 
 def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
@@ -175,10 +239,11 @@ _AT_LEAST_ONE = (
     "trust_region.cg_iterations",
     "trust_region.max_backtracks",
     "trust_region.curvature_stride",
+    "epochs",
 )
-_NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping")
-_POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step")
-_UNIT_INTERVAL = ("gamma", "gae_lambda")
+_NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping", "inner_kl_penalty")
+_POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step", "adam.lr", "clip", "step_size")
+_UNIT_INTERVAL = ("gamma", "gae_lambda", "adam.beta1", "adam.beta2")
 
 
 def option_name(key: str) -> str:
@@ -208,6 +273,13 @@ def validate(config: Any, where: str = "") -> None:
             require(name, value > 0, "a number above 0")
         elif name in _UNIT_INTERVAL:
             require(name, 0 <= value <= 1, "a number from 0 to 1")
+    if isinstance(config, ReptileConfig | PretrainConfig):
+        reason = "none: this outer update differentiates no adaptation, so rates cannot be learned"
+        require("inner.learned_lr", values["inner.learned_lr"] == "none", reason)
+    if isinstance(config, ReptileConfig | PrompConfig):
+        require("inner.steps", values["inner.steps"] >= 1, "at least one step: this outer update needs one")
+    if isinstance(config, ReptileConfig):
+        require("inner.first_order", not values["inner.first_order"], "false: Reptile has no second-order form")
     require("seed", values["seed"] < 2**63, "a number below 2^63")
     require("policy.hidden_sizes", all(size >= 1 for size in values["policy.hidden_sizes"]), "sizes of at least 1")
     if "trust_region.backtrack_ratio" in values:
@@ -269,7 +341,6 @@ class Algorithm(NamedTuple):
     config: type[TrainConfig]
     module: str
     summary: str
-    has_schedule: bool = False
 
 
 ALGORITHMS = {
@@ -277,5 +348,15 @@ ALGORITHMS = {
         MamlTrpoConfig,
         "metarl.algorithms.maml_trpo",
         "MAML with a trust-region outer update (Finn et al. 2017)",
+    ),
+    "maml": Algorithm(MamlConfig, "metarl.algorithms.maml", "MAML with Adam as the outer optimiser (Finn et al. 2017)"),
+    "promp": Algorithm(
+        PrompConfig, "metarl.algorithms.promp", "clipped outer updates with an inner-KL penalty (Rothfuss et al. 2019)"
+    ),
+    "reptile": Algorithm(
+        ReptileConfig, "metarl.algorithms.reptile", "towards the adapted parameters (Nichol et al. 2018)"
+    ),
+    "pretrain": Algorithm(
+        PretrainConfig, "metarl.algorithms.pretrain", "joint training over all tasks, the baseline to beat"
     ),
 }

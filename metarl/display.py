@@ -55,8 +55,10 @@ class TrainingDisplay:
         else:
             rate = (steps - self._before[1]) / max(wall - self._before[0], 1e-9)
         self._before = (wall, steps)
-        curve = record["return"]
-        text = f"return {curve[0]:.1f} before, {curve[-1]:.1f} after adaptation, {rate:,.0f} steps/s"
+        # Outer updates without query data know no return after the last step.
+        known = [value for value in record["return"] if value is not None]
+        after = f", {known[-1]:.1f} after adaptation" if len(known) > 1 else ""
+        text = f"return {known[0]:.1f}{' before' if after else ''}{after}, {rate:,.0f} steps/s"
         number = record["iteration"]
         if self._progress:
             self._progress.update(self._bar, completed=number, description=text)

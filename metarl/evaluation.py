@@ -50,10 +50,9 @@ def adaptation_curve(
     for number, block in enumerate(blocks):
         part = take_tasks(tasks, block)
         params = stack(theta, number_of_tasks(part))
-        collected = None
         diverged: set[int] = set()
         for step in range(steps + 1):
-            params, collected = _collect(problem, theta, params, part, key.at(number, step), collected, diverged)
+            params, collected = _collect(problem, theta, params, part, key.at(number, step), diverged)
             scores[block, step] = collected.score.double().cpu()
             scores[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
@@ -70,7 +69,6 @@ def _collect(
     params: TaskParams,
     tasks: Tasks,
     key: Key,
-    previous: Collected | None,
     diverged: set[int],
 ) -> tuple[TaskParams, Collected]:
     """Collect; a task whose parameters turn out to have diverged goes on with theta, and is noted in `diverged`."""
@@ -80,7 +78,7 @@ def _collect(
             for name, value in params.items():
                 value[list(diverged)] = theta[name]
         try:
-            return params, problem.collect(params, tasks, key, previous)
+            return params, problem.collect(params, tasks, key)
         except Divergence as error:
             if error.task is None or error.task in diverged:
                 raise

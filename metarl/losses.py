@@ -32,4 +32,11 @@ def ratio_surrogate(distribution: Distribution, batch: PolicyBatch) -> Float[Ten
     return -(ratio * batch.advantages * batch.weights).sum((1, 2))
 
 
+def clipped_surrogate(distribution: Distribution, batch: PolicyBatch, clip: float) -> Float[Tensor, " tasks"]:
+    """-E[min(r A, clip(r, 1 - clip, 1 + clip) A)] with r = pi / pi_old (Schulman et al. 2017, equation 7)."""
+    ratio = torch.exp(distribution.log_prob(batch.actions) - batch.log_probs)
+    pessimistic = torch.minimum(ratio * batch.advantages, ratio.clamp(1 - clip, 1 + clip) * batch.advantages)
+    return -(pessimistic * batch.weights).sum((1, 2))
+
+
 SURROGATES = {"naive": naive_surrogate, "low-variance": ratio_surrogate}

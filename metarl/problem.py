@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metarl.lanes import AnalyticLanes, HostLanes
-from metarl.losses import SURROGATES, ratio_surrogate
+from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
 from metarl.returns import fit_to_returns, policy_batch
@@ -28,14 +28,12 @@ class Collected(NamedTuple):
     data: Any
     score: Float[Tensor, " tasks"]
     transitions: int
-    carried: Any = None
-    """What the next step's collection may use: the baseline that was fitted to these episodes."""
 
 
 class Problem(Protocol):
     """The contract between outer updates and whatever they learn from. Losses have shape (tasks,)."""
 
-    def collect(self, params: TaskParams, tasks: Tasks, key: Key, previous: Collected | None = None) -> Collected: ...
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected: ...
 
     def inner_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
 
@@ -54,9 +52,15 @@ class DistributionalProblem(Problem, Protocol):
     def thinned(self, data: Any, stride: int) -> Any: ...
 
 
-def mean_over_tasks(values: Float[Tensor, " tasks"]) -> Tensor:
-    """The one place where tasks meet."""
-    return values.mean()
+class ClippedProblem(DistributionalProblem, Protocol):
+    """A problem whose outer loss can be clipped, as PPO does."""
+
+    def clipped_loss(self, params: TaskParams, data: Any, clip: float) -> Float[Tensor, " tasks"]: ...
+
+
+def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+    """The one place where tasks meet: the mean over the leading axis."""
+    return values.mean(0)
 
 
 class ReinforcementLearning:
@@ -77,7 +81,6 @@ class ReinforcementLearning:
         gamma: float = 0.99,
         gae_lambda: float = 1.0,
         surrogate: str = "low-variance",
-        baseline: str = "batch",
     ) -> None:
         self.policy = policy
         self.horizon = horizon
@@ -87,7 +90,6 @@ class ReinforcementLearning:
         self.gae_lambda = gae_lambda
         self._lanes_for = lanes_for
         self._surrogate = SURROGATES[surrogate]
-        self._baseline = baseline
         self._lanes: AnalyticLanes | HostLanes | None = None
         self._tasks: Tasks | None = None
 
@@ -109,16 +111,12 @@ class ReinforcementLearning:
             transitions=self.transitions,
         )
 
-    def collect(self, params: TaskParams, tasks: Tasks, key: Key, previous: Collected | None = None) -> Collected:
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
         """Episodes with advantages."""
         episodes = self.episodes_of(params, tasks, key)
-        fitted = fit_to_returns(episodes, self.gamma)
-        if self._baseline == "batch":
-            coefficients: Tensor | None = fitted
-        else:
-            coefficients = None if previous is None else previous.carried
+        coefficients = fit_to_returns(episodes, self.gamma)
         batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
-        return Collected(batch, mean_returns(episodes), episodes.transitions, fitted)
+        return Collected(batch, mean_returns(episodes), episodes.transitions)
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
         return self.policy.act(params, data.observations)[0]
@@ -131,6 +129,9 @@ class ReinforcementLearning:
 
     def outer_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
         return self.loss_of(self.distribution(params, data), data)
+
+    def clipped_loss(self, params: TaskParams, data: PolicyBatch, clip: float) -> Float[Tensor, " tasks"]:
+        return clipped_surrogate(self.distribution(params, data), data, clip)
 
     def divergence(self, distribution: Distribution, old: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
         """KL(old || new) averaged over each task's transitions."""

@@ -29,10 +29,11 @@ from metarl.builder import (
     initial_theta,
 )
 from metarl.checkpoint import State, load_newest, save_checkpoint
-from metarl.config import ALGORITHMS, TrainConfig, validate
+from metarl.config import ALGORITHMS, TrainConfig, has_schedule, validate
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.families import TaskFamily
+from metarl.inner import within_bounds
 from metarl.policies import Policy
 from metarl.randomness import Key
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
@@ -99,7 +100,7 @@ def resume(
     total = config.iterations if iterations is None else iterations
     if total < 0:
         raise ConfigError(f"--iterations = {total}; expected a number that is not negative")
-    if ALGORITHMS[algorithm].has_schedule and total > config.iterations and not extend_schedule:
+    if has_schedule(config) and total > config.iterations and not extend_schedule:
         raise ConfigError(
             f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
             "add --extend-schedule to go on at its last value"
@@ -129,7 +130,7 @@ class _Session:
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
             state, manifest = loaded
-            self.state = {**state, "theta": as_trained(self.policy, state["theta"], str(run))}
+            self.state = {**state, "theta": as_trained(config, self.policy, state["theta"], str(run))}
             self.iteration = self.saved = manifest["iteration"]
             self.environment_steps = manifest["environment_steps"]
             self.wall_seconds = manifest["wall_seconds"]
@@ -179,10 +180,13 @@ class _Session:
         config, number = self.config, self.iteration + 1
         rng = self.root.at("tasks", number).generator()
         tasks = self.family.sample_tasks(config.meta_batch_size, "meta-train", rng)
+        # Past the end of a schedule its last value holds.
+        progress = min(number - 1, config.iterations - 1) / max(config.iterations, 1)
         try:
             state, metrics = self.module.meta_step(
-                self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config
+                self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config, progress
             )
+            state["theta"] = within_bounds(state["theta"], config.inner.lr)
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
             raise

@@ -17,6 +17,10 @@ TaskParams: TypeAlias = dict[str, Tensor]
 """Named parameters of every task's own copy: each tensor has a leading `tasks` axis."""
 
 
+State: TypeAlias = dict[str, Params]
+"""What an algorithm carries from one iteration to the next: `theta`, and an optimiser's moments if it has one."""
+
+
 class Episodes(NamedTuple):
     """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""
 

@@ -71,7 +71,7 @@ def test_values_that_are_not_finite_are_null():
 class Quadratics:
     """A supervised problem: x^2 / 2 around each task's own centre. Shows that a curve needs nothing of RL."""
 
-    def collect(self, params, tasks, key, previous=None):
+    def collect(self, params, tasks, key):
         centre = torch.as_tensor(tasks["centre"])
         return Collected(centre, -self.inner_loss(params, centre), 5 * len(centre))
 
@@ -108,10 +108,10 @@ def test_a_task_that_diverges_has_no_value_from_there_on(run):
 class Explosive(Quadratics):
     """Task 1 diverges when it has moved."""
 
-    def collect(self, params, tasks, key, previous=None):
+    def collect(self, params, tasks, key):
         if abs(float(params["x"][1])) > 0:
             raise Divergence("task 1", task=1)
-        return super().collect(params, tasks, key, previous)
+        return super().collect(params, tasks, key)
 
 
 def test_only_the_task_that_diverged_is_lost():

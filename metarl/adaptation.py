@@ -1,0 +1,58 @@
+"""One meta-iteration's data: every task adapted step by step, with fresh data for each step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from metarl.inner import InnerRule, adapt_step, stack
+from metarl.problem import Problem, mean_over_tasks
+from metarl.randomness import Key
+from metarl.tasks import Tasks, number_of_tasks
+from metarl.timing import Phases
+from metarl.types import Params, TaskParams
+
+
+class Adaptation(NamedTuple):
+    """What the inner loop leaves behind for an outer update."""
+
+    params: TaskParams
+    """Parameters of each task after the last step."""
+    supports: list[Any]
+    """The data of each step."""
+    query: Any
+    """Data collected with `params`; None where it was not asked for."""
+    returns: list[float | None]
+    """Mean score of the data collected before and after each step; None after the last where there is no query."""
+    transitions: int
+
+
+def collect_adaptation(
+    problem: Problem,
+    theta: Params,
+    tasks: Tasks,
+    key: Key,
+    rule: InnerRule,
+    steps: int,
+    phase: Phases,
+    *,
+    query: bool = True,
+) -> Adaptation:
+    """Adapt theta to every task: each step's support data comes from the parameters adapted so far."""
+    params = stack(theta, number_of_tasks(tasks))
+    supports: list[Any] = []
+    returns: list[float | None] = []
+    transitions, collected = 0, None
+    for step in range(steps + 1):
+        if step == steps and not query:
+            returns.append(None)
+            break
+        with phase("collect"):
+            collected = problem.collect(params, tasks, key.at(step))
+            returns.append(float(mean_over_tasks(collected.score)))
+            transitions += collected.transitions
+        if step < steps:
+            supports.append(collected.data)
+            with phase("adapt"):
+                params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
+    last = collected.data if collected is not None and query else None
+    return Adaptation(params, supports, last, returns, transitions)

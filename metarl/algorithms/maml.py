@@ -1,0 +1,48 @@
+"""MAML with Adam as the outer optimiser (Finn et al. 2017, algorithm 3)."""
+
+from __future__ import annotations
+
+from metarl.adaptation import collect_adaptation
+from metarl.config import MamlConfig
+from metarl.inner import InnerRule, replay
+from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
+from metarl.problem import Problem, mean_over_tasks
+from metarl.randomness import Key
+from metarl.tasks import Tasks, number_of_tasks
+from metarl.timing import Phases
+from metarl.types import Params, State
+
+
+def initial_state(theta: Params, config: MamlConfig) -> State:
+    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+
+
+def meta_step(
+    state: State, problem: Problem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlConfig, progress: float
+) -> tuple[State, Metrics]:
+    """One Adam step along the meta-gradient of the query loss, differentiated through all inner steps.
+
+    With `inner.first_order` the inner gradients are constants: first-order MAML (section 5.2).
+    """
+    phase = Phases()
+    theta = state["theta"]
+    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
+
+    with phase("gradient"):
+        n = number_of_tasks(tasks)
+        loss, gradient = gradient_of(
+            lambda at: mean_over_tasks(
+                problem.outer_loss(replay(problem.inner_loss, at, data.supports, rule, n), data.query)
+            ),
+            theta,
+        )
+        moments = AdamState.from_params(state["optimiser"], theta)
+        theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
+
+    metrics = {
+        "return": data.returns,
+        "transitions": data.transitions,
+        "outer_loss": float(loss),
+        "gradient_norm": norm(gradient),
+    }
+    return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

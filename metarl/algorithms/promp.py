@@ -1,0 +1,67 @@
+"""ProMP (Rothfuss et al. 2019, algorithm 1): several epochs of clipped updates, with a penalty on the inner KL."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metarl.adaptation import collect_adaptation
+from metarl.config import PrompConfig
+from metarl.inner import InnerRule, adapt_step, stack
+from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
+from metarl.problem import ClippedProblem, mean_over_tasks
+from metarl.randomness import Key
+from metarl.tasks import Tasks, number_of_tasks
+from metarl.timing import Phases
+from metarl.types import Params, State
+
+
+def initial_state(theta: Params, config: PrompConfig) -> State:
+    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+
+
+def meta_step(
+    state: State, problem: ClippedProblem, tasks: Tasks, key: Key, rule: InnerRule, config: PrompConfig, progress: float
+) -> tuple[State, Metrics]:
+    """`epochs` Adam steps on the clipped query loss of the adapted policies, plus the inner KL (equation 15).
+
+    The clip keeps the adapted policies near those that collected the query data; the penalty keeps the policies of
+    every inner step near those that collected its support data, whose likelihood ratios the inner loss uses.
+    """
+    phase = Phases()
+    theta = state["theta"]
+    n = number_of_tasks(tasks)
+    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
+
+    with phase("gradient"):
+        collecting = []
+        with torch.no_grad():
+            params = stack(theta, n)
+            for step, support in enumerate(data.supports):
+                collecting.append(problem.distribution(params, support))
+                params = adapt_step(problem.inner_loss, params, support, rule, step)
+
+        def objective(at: Params) -> Tensor:
+            params, penalty = stack(at, n), torch.zeros((), dtype=next(iter(at.values())).dtype)
+            for step, support in enumerate(data.supports):
+                moved = problem.divergence(problem.distribution(params, support), collecting[step], support)
+                penalty = penalty.to(moved.device) + mean_over_tasks(moved) / len(data.supports)
+                params = adapt_step(problem.inner_loss, params, support, rule, step)
+            clipped = problem.clipped_loss(params, data.query, config.clip)
+            return mean_over_tasks(clipped) + config.inner_kl_penalty * penalty
+
+        moments = AdamState.from_params(state["optimiser"], theta)
+        losses = []
+        for _ in range(config.epochs):
+            loss, gradient = gradient_of(objective, theta)
+            losses.append(float(loss))
+            theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
+
+    metrics = {
+        "return": data.returns,
+        "transitions": data.transitions,
+        "outer_loss": losses[0],
+        "outer_loss_after": losses[-1],
+        "gradient_norm": norm(gradient),
+    }
+    return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

@@ -1,0 +1,148 @@
+"""What outer updates share: the meta-gradient, Adam, and the trust-region step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.config import AdamConfig, TrustRegionConfig
+from metarl.inner import InnerRule, replay
+from metarl.problem import DistributionalProblem, mean_over_tasks
+from metarl.timing import Phases
+from metarl.trust_region import GaussNewton, conjugate_gradient, line_search
+from metarl.types import Params
+
+Metrics = dict[str, Any]
+
+
+def gradient_of(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Tensor, Params]:
+    """Value and gradient of a scalar function of theta; parameters that it does not use have gradient zero."""
+    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    value = loss(leaves)
+    slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+    return value.detach(), dict(zip(leaves, slopes, strict=True))
+
+
+def norm(gradient: Params) -> float:
+    return float(torch.sqrt(sum((g.square().sum() for g in gradient.values()), torch.zeros(()))))
+
+
+class AdamState(NamedTuple):
+    """First and second moments of every parameter, and the number of steps taken."""
+
+    first: Params
+    second: Params
+    steps: Tensor
+
+    @staticmethod
+    def zero(theta: Params) -> AdamState:
+        zeros = {name: torch.zeros_like(value) for name, value in theta.items()}
+        return AdamState(zeros, dict(zeros), torch.zeros((), dtype=torch.int64))
+
+    def to_params(self) -> Params:
+        """As one dictionary of tensors, for a checkpoint."""
+        first = {f"first.{name}": value for name, value in self.first.items()}
+        second = {f"second.{name}": value for name, value in self.second.items()}
+        return {**first, **second, "steps": self.steps}
+
+    @staticmethod
+    def from_params(params: Params, theta: Params) -> AdamState:
+        return AdamState(
+            {name: params[f"first.{name}"] for name in theta},
+            {name: params[f"second.{name}"] for name in theta},
+            params["steps"],
+        )
+
+
+def adam_step(
+    theta: Params, gradient: Params, state: AdamState, config: AdamConfig, factor: float
+) -> tuple[Params, AdamState]:
+    """One step of Adam (Kingma and Ba 2015, algorithm 1) at `factor` times the configured rate."""
+    steps = state.steps + 1
+    first = {n: config.beta1 * state.first[n] + (1 - config.beta1) * g for n, g in gradient.items()}
+    second = {n: config.beta2 * state.second[n] + (1 - config.beta2) * g.square() for n, g in gradient.items()}
+    lr = factor * config.lr / (1 - config.beta1 ** int(steps))
+    correction = (1 - config.beta2 ** int(steps)) ** 0.5
+    moved = {n: value - lr * first[n] / (second[n].sqrt() / correction + 1e-8) for n, value in theta.items()}
+    return moved, AdamState(first, second, steps)
+
+
+def decayed(decay: str, progress: float) -> float:
+    """Factor of a learning rate after a fraction `progress` of all iterations: linear to zero, or one."""
+    return 1.0 - progress if decay == "linear" else 1.0
+
+
+def trust_region_step(
+    problem: DistributionalProblem,
+    theta: Params,
+    supports: list[Any],
+    query: Any,
+    rule: InnerRule,
+    tasks: int,
+    region: TrustRegionConfig,
+    phase: Phases,
+) -> tuple[Params, Metrics]:
+    """TRPO's step (Schulman et al. 2015) on the query loss of the adapted policies.
+
+    The constraint is the KL between the adapted policies before and after the step on the query data, averaged over
+    tasks. The KL's Hessian is the Gauss-Newton product on every `curvature_stride`-th transition (appendix C), which
+    only shapes the search direction; loss and KL of the line search use all data.
+    """
+
+    def adapted_distribution(at: Params, steps_data: list[Any], data: Any) -> Any:
+        return problem.distribution(replay(problem.inner_loss, at, steps_data, rule, tasks), data)
+
+    old: Any = None
+
+    def query_loss(at: Params) -> Tensor:
+        nonlocal old
+        old = adapted_distribution(at, supports, query)
+        return mean_over_tasks(problem.loss_of(old, query))
+
+    with phase("gradient"):
+        loss, slopes = gradient_of(query_loss, theta)
+        gradient = torch.cat([g.reshape(-1) for g in slopes.values()])
+        old = type(old)(*(part.detach() for part in old))
+
+    with phase("curvature"):
+        thin_supports = [problem.thinned(support, region.curvature_stride) for support in supports]
+        thin_query = problem.thinned(query, region.curvature_stride)
+        fisher = GaussNewton(
+            lambda at: adapted_distribution(at, thin_supports, thin_query),
+            theta,
+            thin_query.weights,
+            damping=region.damping,
+        )
+        direction, image = conjugate_gradient(fisher, gradient, iterations=region.cg_iterations)
+        length = torch.sqrt(2 * region.max_kl / (direction @ image).clamp(min=1e-12))
+
+    def loss_and_kl(at: Params) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            new = adapted_distribution(at, supports, query)
+            return mean_over_tasks(problem.loss_of(new, query)), mean_over_tasks(problem.divergence(new, old, query))
+
+    with phase("line_search"):
+        found = line_search(
+            loss_and_kl,
+            theta,
+            length * direction,
+            loss=float(loss),
+            max_kl=region.max_kl,
+            max_backtracks=region.max_backtracks,
+            backtrack_ratio=region.backtrack_ratio,
+        )
+    return found.theta, {
+        "outer_loss": float(loss),
+        "outer_loss_after": found.loss,
+        "kl": found.kl,
+        "line_search": {"accepted": found.accepted, "backtracks": found.backtracks},
+        "gradient_norm": float(gradient.norm()),
+    }
+
+
+def described(values: Metrics, phase: Phases) -> Metrics:
+    """Metrics of an iteration with the seconds of its phases."""
+    return {**values, "seconds": {name: round(seconds, 6) for name, seconds in phase.seconds.items()}}
