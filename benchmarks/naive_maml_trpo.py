@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv
-from metarl_envs.navigation2d import DONE_WITHIN, VARIANTS, Navigation2D
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.func import functional_call
@@ -30,6 +29,7 @@ from metarl.tasks import Tasks
 from metarl.timing import Phases
 from metarl.trust_region import conjugate_gradient, line_search, unravel
 from metarl.types import Params, PolicyBatch
+from metarl_envs.navigation2d import DONE_WITHIN, VARIANTS, Navigation2D
 
 MIN_LOG_STD = -13.8
 

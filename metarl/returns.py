@@ -102,7 +102,8 @@ def policy_batch(
 ) -> PolicyBatch:
     """Attach advantages, normalised within each task, and weights that average over each task's transitions.
 
-    `coefficients` are those of the baseline; None stands for no baseline.
+    `coefficients` are those of the baseline; None stands for no baseline. Where many episodes ended early the valid
+    transitions are packed into one row a task, since nothing later needs to know where an episode began.
     """
     valid = episodes.mask.to(episodes.rewards.dtype)
     if coefficients is None:
@@ -114,6 +115,18 @@ def policy_batch(
     weights = valid / valid.sum((1, 2), keepdim=True)
     centred = (estimates - (estimates * weights).sum((1, 2), keepdim=True)) * valid
     deviation = (centred.square() * weights).sum((1, 2), keepdim=True).sqrt()
-    return PolicyBatch(
+    batch = PolicyBatch(
         episodes.observations, episodes.actions, episodes.log_probs, centred / (deviation + 1e-8), weights
     )
+    return packed(batch, episodes.mask)
+
+
+def packed(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"]) -> PolicyBatch:
+    """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least."""
+    valid = mask.flatten(1)
+    longest = int(valid.sum(1).max())
+    if longest > 0.9 * valid.shape[1]:
+        return batch
+    order = torch.argsort(valid.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]
+    tasks = torch.arange(len(order), device=order.device)[:, None]
+    return PolicyBatch(*(x.flatten(1, 2)[tasks, order].unsqueeze(1) for x in batch))

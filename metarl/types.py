@@ -43,7 +43,10 @@ class Episodes(NamedTuple):
 
 
 class PolicyBatch(NamedTuple):
-    """What a policy-gradient loss needs: episodes with advantages, and `weights` that sum to one in each task."""
+    """What a policy-gradient loss needs: transitions with advantages, and `weights` that sum to one in each task.
+
+    The two middle axes are episodes and steps, or one row of all valid transitions (see `returns.packed`).
+    """
 
     observations: Float[Tensor, "tasks episodes steps observation"]
     actions: Tensor

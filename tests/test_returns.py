@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from metarl.errors import Divergence
-from metarl.returns import advantages, baseline_features, discounted_sums, fit_baseline, policy_batch
-from metarl.types import Episodes
+from metarl.returns import advantages, baseline_features, discounted_sums, fit_baseline, packed, policy_batch
+from metarl.types import Episodes, PolicyBatch
 
 
 def test_discounted_sums_by_hand():
@@ -79,6 +79,36 @@ def test_baseline_names_the_task_that_diverged():
         fit_baseline(features, targets, torch.ones(3, 2, 2, dtype=torch.bool))
 
 
+def test_packing_keeps_every_valid_transition_in_order():
+    mask = torch.tensor([[[1, 1, 0, 0], [1, 0, 0, 0]], [[1, 0, 0, 0], [1, 1, 1, 0]]]).bool()
+    place = torch.arange(16.0).reshape(2, 2, 4)
+    zeros = torch.zeros(2, 2, 4)
+    batch = packed(PolicyBatch(place[..., None].expand(2, 2, 4, 3), place, place, place, mask / 4), mask)
+    assert batch.actions.tolist() == [[[0, 1, 4, 2]], [[8, 12, 13, 14]]]
+    assert batch.weights.tolist() == [[[0.25, 0.25, 0.25, 0]], [[0.25] * 4]]
+    assert batch.observations.shape == (2, 1, 4, 3)
+    whole = packed(PolicyBatch(place[..., None], place, place, place, zeros), torch.ones(2, 2, 4, dtype=torch.bool))
+    assert whole.actions.shape == (2, 2, 4)
+
+
+def test_packing_changes_no_loss_and_no_gradient(family, policy, theta):
+    from metarl.inner import stack
+    from metarl.losses import SURROGATES
+
+    generator = torch.Generator().manual_seed(3)
+    mask = torch.arange(10) < torch.randint(1, 5, (3, 4, 1), generator=generator)
+    observations, actions = torch.randn(2, 3, 4, 10, 2, generator=generator, dtype=torch.float64)
+    params = stack(theta, 3)
+    log_probs = policy.act(params, observations)[0].log_prob(actions)
+    advantages = torch.randn(3, 4, 10, generator=generator, dtype=torch.float64)
+    whole = PolicyBatch(observations, actions, log_probs, advantages, mask / mask.sum((1, 2), keepdim=True).double())
+    short = packed(whole, mask)
+    assert short.weights.shape[2] < 30
+    for surrogate in SURROGATES.values():
+        losses = [surrogate(policy.act(params, b.observations)[0], b) for b in (whole, short)]
+        torch.testing.assert_close(*losses)
+
+
 def test_batch_normalises_advantages_and_weights_within_each_task():
     generator = torch.Generator().manual_seed(2)
     mask = torch.arange(6) < torch.randint(1, 7, (3, 4, 1), generator=generator)
@@ -87,9 +117,9 @@ def test_batch_normalises_advantages_and_weights_within_each_task():
     episodes = Episodes(torch.zeros(3, 4, 6, 2), zeros, zeros, rewards, mask)
     batch = policy_batch(episodes, None, gamma=0.9, gae_lambda=1.0)
     for task in range(3):
-        valid = batch.advantages[task][mask[task]]
+        valid = batch.advantages[task][batch.weights[task] > 0]
+        assert len(valid) == mask[task].sum()
         assert abs(float(valid.mean())) < 1e-6
         assert float(valid.std(correction=0)) == pytest.approx(1, abs=1e-5)
         assert float(batch.weights[task].sum()) == pytest.approx(1, abs=1e-6)
-        assert not batch.weights[task][~mask[task]].any()
-        assert not batch.advantages[task][~mask[task]].any()
+        assert not batch.advantages[task][batch.weights[task] == 0].any()

@@ -8,10 +8,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
-from metarl_envs.navigation2d import Navigation2D
 
 from metarl.errors import FamilyError
 from metarl.families import ObserveTask
+from metarl_envs.navigation2d import Navigation2D
 
 VARIANTS = list(Navigation2D.variants)
 
