@@ -120,7 +120,9 @@ def published_count(run: Path, seed: int = 1) -> list[float]:
 def trained(run: Path, config: MamlTrpoConfig) -> Path:
     """The finished run of a configuration, trained now if it is not there."""
     with TrainingDisplay(config.iterations) as display:
-        train("maml-trpo", config, run, or_resume=True, report=display.report)
+        outcome = train("maml-trpo", config, run, or_resume=True, report=display.report)
+    if outcome.signal is not None:
+        raise SystemExit(128 + outcome.signal)
     return run
 
 

@@ -68,7 +68,7 @@ class PointDirection(_Direction):
     name = "point-direction"
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
     cost = 0.05
-    protocol: ClassVar[Mapping[str, str]] = {
+    protocol: Mapping[str, str] = {
         "reward": "v . d - 0.05 |a|^2",
         "actions": "clipped to [-1, 1]",
         "end": "never",
@@ -84,7 +84,7 @@ class CoupledDirection(_Direction):
     name = "coupled-direction"
     action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
     cost = 0.01
-    protocol: ClassVar[Mapping[str, str]] = {
+    protocol: Mapping[str, str] = {
         "reward": "v . d - 0.01 |a|^2",
         "actions": "clipped to [-1, 1]",
         "end": "never",
