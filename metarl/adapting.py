@@ -16,7 +16,7 @@ from metarl.run_directory import read_config
 from metarl.tasks import parse_task
 
 
-def adapt_to_json(options: Any) -> Agent:
+def adapt_and_save(options: Any) -> Agent:
     """Adapt a run's policy to the task in `options`, save it, and film an episode if asked; returns the agent."""
     for name, value, least in (("steps", options.steps, 0), ("episodes", options.episodes, 1)):
         if value < least:

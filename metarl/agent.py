@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 
 from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem_over, spaces_from
-from metarl.checkpoint import load_selected
-from metarl.config import TrainConfig, from_mapping, to_mapping, validate
-from metarl.errors import FamilyError, RunError
+from metarl.checkpoint import has_entries, load_selected
+from metarl.config import TrainConfig, check_rates, from_mapping, to_mapping, validate
+from metarl.errors import ConfigError, FamilyError, RunError
 from metarl.inner import adapt_step, stack
 from metarl.lanes import HostLanes
 from metarl.randomness import Key, noise_seeds, normal, uniform
@@ -66,8 +66,13 @@ class Agent:
         Each step collects `episodes` fresh episodes, cut after `horizon` steps (default: the family's).
         Raises FamilyError for other spaces, EnvironmentFault for an environment that misbehaves.
         """
-        raw_space = env.observation_space
-        if not (isinstance(raw_space, spaces.Box) and len(raw_space.shape) == 1):
+        for name, value, least in (("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1)):
+            if value is not None and value < least:
+                raise ConfigError(f"{name} = {value}; expected a whole number of at least {least}")
+        check_rates(inner_lr, later_inner_lr)
+        raw_space = None
+        if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
+            raw_space = env.observation_space
             env = FlattenObservation(env)
         self._check_spaces(env)
         vector = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
@@ -90,9 +95,14 @@ class Agent:
 
     def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0) -> Any:
         """The action for one observation, within the action space; sampled ones differ from call to call."""
-        if self._raw_space is not None and np.shape(observation) != self.observation_space.shape:
+        if self._raw_space is not None:
             observation = spaces.flatten(self._raw_space, observation)
-        array = np.asarray(observation, np.float32)
+        try:
+            array = np.asarray(observation, np.float32)
+        except (TypeError, ValueError):
+            raise FamilyError(
+                f"observation {observation!r} is not a vector; flatten it with gymnasium.spaces.flatten"
+            ) from None
         if array.shape != self.observation_space.shape:
             raise FamilyError(f"observation of shape {array.shape}; expected {self.observation_space.shape}")
         with torch.no_grad():
@@ -141,6 +151,10 @@ class Agent:
         same = type(env.action_space) is type(self.action_space) and env.action_space.shape == self.action_space.shape
         if same and isinstance(self.action_space, spaces.Discrete):
             same = env.action_space == self.action_space
+        if same and isinstance(self.action_space, spaces.Box):
+            theirs, ours = env.action_space, self.action_space
+            assert isinstance(theirs, spaces.Box)
+            same = bool(np.allclose(theirs.low, ours.low) and np.allclose(theirs.high, ours.high))
         if not same:
             raise FamilyError(
                 f"environment's action space is {env.action_space}; the agent was trained on {self.action_space}"
@@ -163,6 +177,8 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
             raise RunError(f"{place}: not a policy that metarl saved: {error}") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise RunError(f"{place}: not a policy that this version of metarl saved")
+        if not has_entries(facts, {"config": dict, "spaces": dict, "horizon": int, "returns": list}):
+            raise RunError(f"{place}: damaged: its metadata are not those of a saved policy")
         config = from_mapping(TrainConfig(), facts["config"], str(place))
         validate(config, str(place))
         description, horizon, returns = facts["spaces"], facts["horizon"], facts["returns"]

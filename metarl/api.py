@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from metarl.builder import (
     initial_theta,
 )
 from metarl.checkpoint import load_selected
-from metarl.config import ALGORITHMS, TrainConfig, from_mapping, load_preset, preset_for
+from metarl.config import ALGORITHMS, TrainConfig, check_rates, from_mapping, load_preset, preset_for
 from metarl.errors import ConfigError, nearest
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
 from metarl.plugins import family_variants
@@ -42,17 +43,29 @@ def train(
     algorithm: str,
     *,
     run_dir: Path | str,
-    family: str = "navigation2d",
+    family: str | None = None,
     variant: str | None = None,
     config: TrainConfig | None = None,
     report: training.Reporter | None = None,
     **options: Any,
 ) -> Path:
-    """Meta-train into `run_dir` and return it; `options` override the preset, nested ones as `inner={"lr": 0.2}`."""
+    """Meta-train into `run_dir` and return it; `options` override the preset, nested ones as `inner={"lr": 0.2}`.
+
+    A budget given as `episodes` replaces a preset's `samples_per_step`. Ctrl-C saves and raises
+    KeyboardInterrupt; SIGTERM saves and exits.
+    """
     if algorithm not in ALGORITHMS:
         raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
-    base = config if config is not None else default_config(algorithm, family, variant)
-    training.train(algorithm, from_mapping(base, options, "train"), run_dir, report=report)
+    if config is not None and (variant is not None or family is not None):
+        raise ConfigError("config and family or variant were both given; expected one or the other")
+    base = config if config is not None else default_config(algorithm, family or "navigation2d", variant)
+    if "episodes" in options and "samples_per_step" not in options:
+        base = replace(base, samples_per_step=None)
+    outcome = training.train(algorithm, from_mapping(base, options, "train"), run_dir, report=report)
+    if outcome.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if outcome.signal is not None:
+        raise SystemExit(128 + outcome.signal)
     return Path(run_dir)
 
 
@@ -95,9 +108,7 @@ def evaluate(
     ):
         if value is not None and value < least:
             raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
-    for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
-        if rate is not None and not 0 < rate < float("inf"):
-            raise ConfigError(f"--{name} = {rate}; expected a number above 0")
+    check_rates(inner_lr, later_inner_lr)
     if initialisation not in ("trained", "random"):
         raise ConfigError(f"--initialisation = {initialisation}; expected trained or random")
     chosen = build_family(config)
@@ -145,7 +156,7 @@ def evaluate(
         "protocol": {
             **chosen.protocol,
             "horizon": chosen.horizon,
-            "inner_lr": rule.lr,
+            "inner_lr": rule.lr if config.inner.learned_lr == "none" else "learned",
             "later_inner_lr": rule.lr if rule.later_lr is None else rule.later_lr,
             "gamma": config.gamma,
             "gae_lambda": config.gae_lambda,

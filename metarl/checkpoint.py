@@ -21,7 +21,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from metarl.errors import RunError
-from metarl.types import Params, State
+from metarl.types import State
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -63,7 +63,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[S
     for name, expected in manifest["files"].items():
         path = folder / Path(name).name
         try:
-            if path.is_symlink() or path.stat().st_size != expected["bytes"]:
+            if not _is_plain(path) or path.stat().st_size != expected["bytes"]:
                 raise RunError(f"{path}: damaged: not the file that was saved")
             data = path.read_bytes()
         except OSError as error:
@@ -71,25 +71,39 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[S
         if hashlib.sha256(data).hexdigest() != expected["sha256"]:
             raise RunError(f"{path}: damaged: its hash is not the one in {MANIFEST}")
         try:
-            state[path.stem] = {key: value.to(device) for key, value in sorted_tensors(data).items()}
+            state[path.stem] = {key: value.to(device) for key, value in load_safetensors(data).items()}
         except (SafetensorError, ValueError) as error:
             raise RunError(f"{path}: damaged: {error}") from None
     if "theta" not in state:
         raise RunError(f"{folder}: damaged: {MANIFEST} lists no theta.safetensors")
-    return state, manifest
+    return aligned(state), manifest
 
 
-def sorted_tensors(data: bytes) -> Params:
-    """Tensors of a safetensors file by name; the order is the file's own, which is stable."""
-    return dict(load_safetensors(data))
+def aligned(state: State) -> State:
+    """The same state in memory of its own.
+
+    Vectorised kernels may round differently by a tensor's alignment in memory, and views into a file's buffer or into
+    one flat vector start anywhere: a resumed run must find its parameters aligned as an uninterrupted one does.
+    """
+    return {name: {key: value.clone() for key, value in params.items()} for name, params in state.items()}
+
+
+def has_entries(mapping: Mapping[str, Any], types: Mapping[str, type]) -> bool:
+    """Whether a mapping that was read from a file has entries of these types (a whole number will do for a float)."""
+    return all(isinstance(mapping.get(name), (int, float) if kind is float else kind) for name, kind in types.items())
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether there is a regular file: reading a named pipe would wait for ever, and a link may lead anywhere."""
+    return path.is_file() and not path.is_symlink()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """A checkpoint's manifest, checked as far as its own form goes."""
     path = folder / MANIFEST
     try:
-        if path.is_symlink() or path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise RunError(f"{path}: damaged: not a manifest")
+        if not _is_plain(path) or path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise RunError(f"{path}: missing, or not a manifest")
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None
@@ -99,6 +113,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: damaged: not a manifest")
     if manifest.get("format") != FORMAT:
         raise RunError(f"{path}: format {manifest.get('format')!r}; this version of metarl reads format {FORMAT}")
+    if not has_entries(manifest, {"iteration": int, "environment_steps": int, "wall_seconds": float, "threads": int}):
+        raise RunError(f"{path}: damaged: an entry is missing or of another type")
     for entry in manifest["files"].values():
         if not (
             isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
@@ -140,8 +156,15 @@ def select_checkpoint(run: Path, which: str = "last") -> Path:
     if which == "last":
         return next(reversed(found.values()))
     if which == "best":
-        scored = {path: read_manifest(path).get("meta_validation") for path in found.values()}
-        known = {path: entry["score"] for path, entry in scored.items() if entry is not None}
+        known: dict[Path, float] = {}
+        for path in found.values():
+            try:
+                entry = read_manifest(path).get("meta_validation")
+            except RunError as error:
+                warnings.warn(f"{error}; passed over", stacklevel=2)
+                continue
+            if isinstance(entry, dict) and has_entries(entry, {"score": float}):
+                known[path] = entry["score"]
         if not known:
             raise RunError(f"{run}: no checkpoint was scored on meta-validation tasks (--validation-tasks 0)")
         return max(known, key=lambda path: known[path])

@@ -17,6 +17,7 @@ import tyro
 from metarl.config import (
     ALGORITHMS,
     TrainConfig,
+    check_rates,
     fields_of,
     load_preset,
     option_name,
@@ -74,7 +75,7 @@ class EvaluateOptions:
     steps: int = 3
     """Adaptation steps."""
     inner_lr: float | None = None
-    """Inner learning rate; as trained by default."""
+    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
     later_inner_lr: float | None = None
     """Inner learning rate after the first step."""
     seed: int = 1
@@ -161,6 +162,8 @@ def _train(arguments: list[str]) -> int:
         raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
     asks_help = any(argument in ("-h", "--help") for argument in rest)
     default, chosen = _default_config(algorithm, rest, asks_help)
+    if _value_of(rest, "--episodes") is not None:
+        default = replace(default, samples_per_step=None)  # one budget replaces the other
 
     @dataclass(frozen=True)
     class Command:
@@ -198,7 +201,10 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
     """The configuration that options override, from --config, or the preset of --family and --variant."""
     given = {name: _value_of(arguments, option_name(name)) for name in ("config", "family", "variant")}
     if given["config"] is not None:
-        return load_preset(algorithm, given["config"])
+        config, place = load_preset(algorithm, given["config"])
+        if given["family"] not in (None, config.family):
+            config = replace(config, variant=None)  # another family has other variants
+        return config, place
     family = given["family"] or "navigation2d"
     variant = given["variant"]
     if variant in (None, "None"):
@@ -294,9 +300,10 @@ def _adapt(arguments: list[str]) -> int:
     options = _parse(AdaptOptions, arguments, "metarl adapt")
     if options.video is not None:
         _check_suffix("--video", options.video, (".gif", ".mp4"))
-    from metarl.adapting import adapt_to_json
+    check_rates(options.inner_lr, options.later_inner_lr)
+    from metarl.adapting import adapt_and_save
 
-    adapt_to_json(options)
+    adapt_and_save(options)
     return 0
 
 

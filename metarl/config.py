@@ -62,7 +62,7 @@ class TrustRegionConfig:
     backtrack_ratio: float = 0.8
     """Factor from one step of the line search to the next."""
     curvature_stride: int = 10
-    """Every n-th transition enters the curvature; the line search sees all of them."""
+    """Every n-th transition enters the curvature, but at least 200 of a task; the line search sees all of them."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class TrainConfig:
     episodes: int = 20
     """Episodes of each task in each adaptation step."""
     samples_per_step: int | None = None
-    """Budget of each task in each adaptation step in transitions, met by whole episodes."""
+    """Budget of each task in each step in transitions, met by whole episodes; --episodes given by hand replaces it."""
     gamma: float = 0.99
     """Discount factor."""
     gae_lambda: float = 1.0
@@ -215,13 +215,15 @@ def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: s
 
 def _converted(annotation: Any, value: Any, place: str) -> Any:
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if value is None and type(None) in options:
+        return None
     kind = next(option for option in options if option is not type(None))
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ConfigError(f"{place} = {value!r}; expected one of {', '.join(map(repr, get_args(kind)))}")
         return value
     if get_origin(kind) is tuple:
-        if isinstance(value, list) and all(type(item) is int for item in value):
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
         raise ConfigError(f"{place} = {value!r}; expected a list of whole numbers")
     if kind is float and type(value) in (int, float):
@@ -243,7 +245,8 @@ _AT_LEAST_ONE = (
 )
 _NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping", "inner_kl_penalty")
 _POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step", "adam.lr", "clip", "step_size")
-_UNIT_INTERVAL = ("gamma", "gae_lambda", "adam.beta1", "adam.beta2")
+_UNIT_INTERVAL = ("gamma", "gae_lambda")
+_BELOW_ONE = ("adam.beta1", "adam.beta2")
 
 
 def option_name(key: str) -> str:
@@ -273,6 +276,8 @@ def validate(config: Any, where: str = "") -> None:
             require(name, value > 0, "a number above 0")
         elif name in _UNIT_INTERVAL:
             require(name, 0 <= value <= 1, "a number from 0 to 1")
+        elif name in _BELOW_ONE:
+            require(name, 0 <= value < 1, "a number from 0 to below 1")
     if isinstance(config, ReptileConfig | PretrainConfig):
         reason = "none: this outer update differentiates no adaptation, so rates cannot be learned"
         require("inner.learned_lr", values["inner.learned_lr"] == "none", reason)
@@ -288,6 +293,13 @@ def validate(config: Any, where: str = "") -> None:
             0 < values["trust_region.backtrack_ratio"] < 1,
             "a number between 0 and 1",
         )
+
+
+def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:
+    """Raise ConfigError for test-time learning rates that cannot be used."""
+    for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
+        if rate is not None and not 0 < rate < math.inf:
+            raise ConfigError(f"--{name} = {rate}; expected a number above 0")
 
 
 def _lookup(config: Any, name: str) -> Any:

@@ -72,6 +72,8 @@ def _collect(
     diverged: set[int],
 ) -> tuple[TaskParams, Collected]:
     """Collect; a task whose parameters turn out to have diverged goes on with theta, and is noted in `diverged`."""
+    finite = torch.stack([torch.isfinite(value).reshape(len(value), -1).all(1) for value in params.values()]).all(0)
+    diverged |= set((~finite).nonzero().squeeze(1).tolist())
     while True:
         if diverged:
             params = {name: value.clone() for name, value in params.items()}
@@ -129,5 +131,5 @@ def finite_list(values: Any) -> list[float | None]:
 
 
 def worse_after_adaptation(per_task: np.ndarray) -> int:
-    """Tasks whose return after the last step is below that before the first."""
-    return int((per_task[:, -1] < per_task[:, 0]).sum())
+    """Tasks whose return after the last step is below that before the first, diverged ones included."""
+    return int((~(per_task[:, -1] >= per_task[:, 0])).sum())

@@ -18,8 +18,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
 
-from metarl.errors import FamilyError, nearest
-from metarl.tasks import Splits, Task, Tasks, UniformSplits, number_of_tasks, task_at, task_vectors
+from metarl.errors import FamilyError, MetarlError, nearest
+from metarl.tasks import Splits, Task, Tasks, UniformSplits, task_at, task_vectors
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -56,7 +56,7 @@ class TaskFamily(ABC):
 
     @abstractmethod
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
-        """Give an environment that `make` returned another task; it takes effect at the next reset."""
+        """Give an environment that `make` returned another task; reset it afterwards."""
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
         """n tasks of a split; raises FamilyError for a split that the family does not have."""
@@ -175,7 +175,12 @@ class DeclaredFamily(TaskFamily):
 
     @cached_property
     def _prototype(self) -> gymnasium.Env:
-        return self.make(task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0))
+        try:
+            return self.make(self._first_task())
+        except MetarlError:
+            raise
+        except Exception as error:
+            raise FamilyError(f"family '{self.name}': {type(error).__name__}: {error}") from error
 
     @property
     def observation_space(self) -> spaces.Space:  # type: ignore[override]
@@ -191,7 +196,14 @@ class DeclaredFamily(TaskFamily):
         if self._set_task is not None:
             return frozenset()
         parameters = inspect.signature(self._constructor).parameters
-        probe = self._constructor(**{k: v for k, v in self._first_task().items() if k in parameters})
+        fixed = dict(gymnasium.spec(self._env).kwargs) if isinstance(self._env, str) else {}
+        taken = {name: _plain(value) for name, value in self._first_task().items() if name in parameters}
+        try:
+            probe = self._constructor(**(fixed | taken))
+        except Exception as error:
+            raise FamilyError(
+                f"family '{self.name}': its constructor raised {type(error).__name__}: {error}"
+            ) from error
         attributes = {name for name in self.task_space.spaces if hasattr(probe.unwrapped, name)}
         probe.close()
         for name in self.task_space.spaces:
@@ -332,15 +344,5 @@ class _ObserveTaskEnv(gymnasium.ObservationWrapper):
 
 
 def _plain(value: Any) -> Any:
-    """Scalars as Python numbers, arrays as they are: environments test `isinstance(x, float)`."""
-    return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
-
-
-__all__ = [
-    "AnalyticFamily",
-    "DeclaredFamily",
-    "ObserveTask",
-    "TaskFamily",
-    "declare_family",
-    "number_of_tasks",
-]
+    """Scalars as Python numbers, since environments test `isinstance(x, float)`; arrays as copies they may change."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else np.copy(value)

@@ -1,36 +1,26 @@
 """Stepping tasks x episodes lanes: analytic families as one batch of tensors, anything else through gymnasium.
 
 A lane is one episode of one task at a time. Whatever is behind it, the rollout sees `reset(seeds)` and
-`step(actions)` on tensors (tasks, episodes, ...), and an ended lane is reset before it is stepped again.
+`step(actions)` on tensors (tasks, episodes, ...), and an ended lane is reset before it is stepped again. Actions are
+raw outputs of the policy: lanes clip them to the action space, and count discrete ones from its start.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from metarl.errors import EnvironmentFault, FamilyError
+from metarl.errors import Divergence, EnvironmentFault, FamilyError, MetarlError
 from metarl.families import AnalyticFamily, TaskFamily
 from metarl.randomness import fold, uniform
 from metarl.tasks import Task, Tasks, number_of_tasks, task_at, task_vectors
-
-
-class Lanes(Protocol):
-    """What a rollout steps. Actions are raw policy outputs; lanes clip them to the action space."""
-
-    tasks: int
-    episodes: int
-
-    def reset(self, seeds: Int[Tensor, "tasks episodes"]) -> Float[Tensor, "tasks episodes observation"]: ...
-
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
 class AnalyticLanes:
@@ -91,18 +81,17 @@ class AnalyticLanes:
         """Observations, rewards and terminations of all lanes; the horizon is the rollout's concern."""
         if self._bounds is not None:
             actions = torch.clamp(actions, *self._bounds)
-        if self.family.step_noise:
-            self._time = self._time + 1
-            noise = self._noise(self._seeds, self._time, self.family.step_noise)
-        else:
-            noise = actions.new_empty((*actions.shape[:2], 0))
+        elif isinstance(self.family.action_space, spaces.Discrete):
+            actions = actions + int(self.family.action_space.start)
+        self._time = self._time + 1
+        noise = self._noise(self._seeds, self._time, self.family.step_noise)
         self.state, self._observation, reward, terminated = self.family.step(self._task, self.state, actions, noise)
-        return self._observed(), reward, terminated
+        return self._observed(), reward.to(self.dtype), terminated
 
     def _observed(self) -> Tensor:
         if not self.observe_task:
-            return self._observation
-        return torch.cat([self._observation, self._task_vectors], -1)
+            return self._observation.to(self.dtype)
+        return torch.cat([self._observation.to(self.dtype), self._task_vectors], -1)
 
     def close(self) -> None:
         """Nothing to release; there for symmetry with lanes over real environments."""
@@ -111,7 +100,17 @@ class AnalyticLanes:
         if components == 0:
             return torch.empty((*seeds.shape, 0), dtype=self.dtype, device=self.device)
         at_time = fold(seeds, time)
-        return uniform(fold(at_time[..., None], torch.arange(components, device=self.device))).to(self.dtype)
+        drawn = uniform(fold(at_time[..., None], torch.arange(components, device=self.device))).to(self.dtype)
+        return drawn.clamp(max=1 - torch.finfo(self.dtype).eps / 2)  # a rounded cast may reach one
+
+
+def _raw(action: Any, lanes: AnalyticLanes) -> Tensor:
+    """An action of the action space as the policy output that stands for it: lanes count choices from zero."""
+    tensor = torch.as_tensor(np.asarray(action), device=lanes.device)
+    space = lanes.family.action_space
+    if isinstance(space, spaces.Discrete):
+        return tensor - int(space.start)
+    return tensor.to(lanes.dtype)
 
 
 def _select(mask: Tensor, new: Any, old: Any) -> Any:
@@ -148,10 +147,7 @@ class AnalyticEnv(gymnasium.Env):
         return observation, {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
-        batched = torch.as_tensor(np.asarray(action))[None, None]
-        if batched.is_floating_point():
-            batched = batched.to(self._lanes.dtype)
-        observation, reward, terminated = self._lanes.step(batched)
+        observation, reward, terminated = self._lanes.step(_raw(action, self._lanes)[None, None])
         self._steps += 1
         single = observation[0, 0].numpy().copy()
         self._history.append(single)
@@ -215,9 +211,7 @@ class AnalyticVectorEnv(VectorEnv):
         return observation.flatten(0, 1).cpu().numpy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
-        batched = torch.as_tensor(np.asarray(actions), device=self.lanes.device)
-        if batched.is_floating_point():
-            batched = batched.to(self.lanes.dtype)
+        batched = _raw(actions, self.lanes)
         batched = batched.reshape(self.lanes.tasks, self.lanes.episodes, *batched.shape[1:])
         observation, reward, terminated = (x.flatten(0, 1).cpu().numpy() for x in self.lanes.step(batched))
         self._steps = self._steps + 1
@@ -230,6 +224,8 @@ class _Lane(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env, family: TaskFamily, place: str) -> None:
         super().__init__(env)
+        # Bounds may depend on the task; what must agree is the shape.
+        self.observation_space = family.observation_space
         self._shape = family.observation_space.shape
         self._place = f"family '{family.name}', {place}"
 
@@ -264,7 +260,14 @@ class SyncLaneEnv(SyncVectorEnv):
         self.shape = (number_of_tasks(tasks), episodes)
 
         def lane(task: int, episode: int) -> _Lane:
-            return _Lane(family.make(task_at(tasks, task)), family, f"task {task}, episode lane {episode}")
+            place = f"task {task}, episode lane {episode}"
+            try:
+                env = family.make(task_at(tasks, task))
+            except MetarlError:
+                raise
+            except Exception as error:
+                raise FamilyError(f"family '{family.name}', {place}: {type(error).__name__}: {error}") from error
+            return _Lane(env, family, place)
 
         super().__init__(
             [lambda i=i, j=j: lane(i, j) for i in range(self.shape[0]) for j in range(episodes)],  # type: ignore[misc]
@@ -276,7 +279,13 @@ class SyncLaneEnv(SyncVectorEnv):
             raise FamilyError(f"set_tasks: expected {self.shape[0]} tasks; got {number_of_tasks(tasks)}")
         for i, env in enumerate(self.envs):
             assert isinstance(env, _Lane)
-            self.family.set_task(env.env, task_at(tasks, i // self.shape[1]))
+            try:
+                self.family.set_task(env.env, task_at(tasks, i // self.shape[1]))
+            except MetarlError:
+                raise
+            except Exception as error:
+                place = f"family '{self.family.name}', task {i // self.shape[1]}"
+                raise FamilyError(f"{place}: set_task raised {type(error).__name__}: {error}") from error
 
 
 class HostLanes:
@@ -320,6 +329,10 @@ class HostLanes:
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self._ended.any():
             self.env.reset(options={"reset_mask": self._ended.copy()})
+        finite = torch.isfinite(actions).reshape(self.tasks, -1).all(-1)
+        if not bool(finite.all()):
+            task = int((~finite).nonzero()[0])
+            raise Divergence(f"policy's action is not finite at task {task}: the parameters diverged", task)
         array = actions.flatten(0, 1).cpu().numpy()
         space = self.env.single_action_space
         if isinstance(space, spaces.Box):
@@ -335,7 +348,8 @@ class HostLanes:
         )
 
     def _tensor(self, array: Any) -> Tensor:
-        tensor = torch.as_tensor(np.asarray(array)).to(self.device, self.dtype)
+        # A copy: a vector environment may return the same buffer at every step.
+        tensor = torch.tensor(np.asarray(array), device=self.device, dtype=self.dtype)
         return tensor.reshape(self.tasks, self.episodes, *tensor.shape[1:])
 
 

@@ -39,8 +39,8 @@ class AdamState(NamedTuple):
 
     @staticmethod
     def zero(theta: Params) -> AdamState:
-        zeros = {name: torch.zeros_like(value) for name, value in theta.items()}
-        return AdamState(zeros, dict(zeros), torch.zeros((), dtype=torch.int64))
+        first, second = ({name: torch.zeros_like(value) for name, value in theta.items()} for _ in range(2))
+        return AdamState(first, second, torch.zeros((), dtype=torch.int64))
 
     def to_params(self) -> Params:
         """As one dictionary of tensors, for a checkpoint."""

@@ -37,7 +37,7 @@ def load_family(name: str, variant: str | None = None, *, observe_task: bool = F
         if variant is not None and not takes_variant:
             raise FamilyError(f"family '{name}' has no variants; got --variant {variant}")
         try:
-            family = target(variant) if variant is not None else target()
+            family = target(variant=variant) if variant is not None else target()
         except MetarlError:
             raise
         except Exception as error:
@@ -60,7 +60,7 @@ def _load(name: str) -> Any:
     if ":" in name:
         module_name, _, attribute = name.partition(":")
         if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
+            sys.path.append(os.getcwd())
         try:
             module = importlib.import_module(module_name)
         except MetarlError:
@@ -72,7 +72,16 @@ def _load(name: str) -> Any:
         if not hasattr(module, attribute):
             names = [n for n in vars(module) if not n.startswith("_")]
             raise FamilyError(f"family '{name}': module {module_name} has no '{attribute}'{nearest(attribute, names)}")
-        return getattr(module, attribute)
+        target = getattr(module, attribute)
+        # A run directory names its family, and may come from a stranger: only what the module itself offers as a
+        # family is called, not any function that can be reached through it.
+        own = inspect.isfunction(target) and target.__module__ == module_name
+        if not (own or isinstance(target, TaskFamily) or (inspect.isclass(target) and issubclass(target, TaskFamily))):
+            raise FamilyError(
+                f"family '{name}': expected a TaskFamily, or a function of {module_name} that returns one; "
+                f"got {type(target).__name__}"
+            )
+        return target
     found = registered()
     if name not in found:
         raise FamilyError(f"unknown family '{name}'{nearest(name, found)}; your own is named module:attribute")

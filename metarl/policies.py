@@ -49,9 +49,6 @@ class Gaussian(NamedTuple):
         """Fisher information of (mean, log_std) times a tangent: 1/variance for the mean, 2 for log_std."""
         return Gaussian(tangent.mean * torch.exp(-2 * self.log_std), 2 * tangent.log_std)
 
-    def entropy(self) -> Tensor:
-        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-
 
 class Categorical(NamedTuple):
     """Distribution over discrete actions; logits (tasks, ..., choices)."""
@@ -80,10 +77,6 @@ class Categorical(NamedTuple):
         p = torch.softmax(self.logits, -1)
         weighted = p * tangent.logits
         return Categorical(weighted - p * weighted.sum(-1, keepdim=True))
-
-    def entropy(self) -> Tensor:
-        log_p = torch.log_softmax(self.logits, -1)
-        return -(log_p.exp() * log_p).sum(-1)
 
 
 Distribution = Gaussian | Categorical

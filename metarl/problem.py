@@ -21,6 +21,9 @@ from metarl.rollout import collect, mean_returns
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.types import Episodes, PolicyBatch, TaskParams
 
+FEWEST_TRANSITIONS = 200
+"""Of each task in the curvature: with fewer, the direction is so noisy that the line search gives most of it up."""
+
 
 class Collected(NamedTuple):
     """Data of one step of adaptation, its score for each task (mean return), and what it cost."""
@@ -138,13 +141,14 @@ class ReinforcementLearning:
         return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
 
     def thinned(self, data: PolicyBatch, stride: int) -> PolicyBatch:
-        """Every stride-th transition, with weights that sum to one again.
+        """Every stride-th transition, with weights that sum to one again; more where few would be left.
 
         The first one kept moves on by a step from episode to episode, so that all times are represented; the first
         transition of the first episode, which no task lacks, is always among them.
         """
         episodes, steps = data.weights.shape[1:3]
         place = torch.arange(episodes)[:, None] + torch.arange(steps)
+        stride = max(1, min(stride, place.numel() // FEWEST_TRANSITIONS))
         kept = (place % stride == 0).flatten().nonzero().squeeze(1).to(data.weights.device)
         part = PolicyBatch(*(x.flatten(1, 2)[:, None, kept] for x in data))
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))

@@ -86,7 +86,8 @@ def fold(seeds: Tensor, position: Tensor | int) -> Tensor:
 
 def uniform(seeds: Tensor) -> Tensor:
     """Uniform numbers in the open interval (0, 1), float64, one for each seed."""
-    return (_shifted(seeds, 11).double() + 0.5) * 2.0**-53
+    # One bit fewer than a double holds, so that the half added keeps the largest below one.
+    return (_shifted(seeds, 12).double() + 0.5) * 2.0**-52
 
 
 def normal(seeds: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from metarl.types import Episodes, PolicyBatch
 RIDGE = 1e-5
 OBSERVATION_BOUND = 10.0
 TIME_SCALE = 100.0
+NEGLIGIBLE = 1e-4
+"""Advantages below this part of the returns are taken for rounding."""
 
 
 def discounted_sums(values: Float[Tensor, "*rows steps"], discount: float) -> Float[Tensor, "*rows steps"]:
@@ -115,6 +117,9 @@ def policy_batch(
     weights = valid / valid.sum((1, 2), keepdim=True)
     centred = (estimates - (estimates * weights).sum((1, 2), keepdim=True)) * valid
     deviation = (centred.square() * weights).sum((1, 2), keepdim=True).sqrt()
+    # Where a baseline explains everything the rest is rounding, which must not be blown up to unit size.
+    size = (discounted_sums(episodes.rewards, gamma).square() * weights).sum((1, 2), keepdim=True).sqrt()
+    deviation = torch.maximum(deviation, NEGLIGIBLE * size)
     batch = PolicyBatch(
         episodes.observations, episodes.actions, episodes.log_probs, centred / (deviation + 1e-8), weights
     )

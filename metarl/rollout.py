@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metarl.errors import Divergence, EnvironmentFault
@@ -21,9 +21,11 @@ def rollout(
     *,
     horizon: int,
     first_episode: int = 0,
-    deterministic: bool = False,
+    active: Bool[Tensor, " tasks"] | None = None,
 ) -> Episodes:
     """One episode in every lane, from reset to its end or the horizon; lanes that ended are masked.
+
+    Tasks that are not `active` are masked throughout (default: all are active).
 
     The noise of an episode depends on `key`, its task's index and its own index, counted from `first_episode`.
     Raises EnvironmentFault where an observation or a reward is not finite.
@@ -35,12 +37,14 @@ def rollout(
     noise = draw(noise_seeds(lane_seeds, horizon, policy.noise_components)).to(lanes.dtype)
 
     running = torch.ones(shape, dtype=torch.bool, device=lanes.device)
+    if active is not None:
+        running = running & active[:, None]
     observations, actions, log_probs, rewards, masks = [], [], [], [], []
     with torch.no_grad():
         observation = lanes.reset(seeds)
         for t in range(horizon):
             distribution, _ = policy.act(params, observation)
-            action = distribution.mode() if deterministic else distribution.sample(noise[t])
+            action = distribution.sample(noise[t])
             observations.append(observation)
             actions.append(action)
             log_probs.append(distribution.log_prob(action))
@@ -91,7 +95,9 @@ def collect(
         return _first_episodes(_join(rounds), wanted)
     collected = rounds[0].mask.sum((1, 2))
     while bool((collected < transitions).any()):
-        more = rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes)
+        offset = len(rounds) * lanes.episodes
+        wanting = collected < transitions
+        more = rollout(lanes, policy, params, key, horizon=horizon, first_episode=offset, active=wanting)
         # Within a round a task takes episodes only until its budget is met.
         lengths = more.mask.sum(2)
         before = collected[:, None] + lengths.cumsum(1) - lengths

@@ -84,6 +84,8 @@ class MetricsFile:
 
     def __init__(self, run: Path, iteration: int) -> None:
         self._path = run / METRICS
+        if self._path.exists() and not self._path.is_file():
+            raise RunError(f"{self._path}: not a file")
         if self._path.exists():
             self._cut_back(iteration)
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (held until `close`)

@@ -50,6 +50,8 @@ def _in_space(space: spaces.Dict, task: Mapping[str, Any]) -> Task:
     for name, entry in space.spaces.items():
         value = task[name]
         if isinstance(entry, spaces.Discrete):
+            if isinstance(value, str) or value != int(value):
+                raise ValueError(f"{name} = {value!r} is not a whole number")
             converted[name] = np.int64(value)
         else:
             converted[name] = np.asarray(value, dtype=entry.dtype).reshape(entry.shape)
@@ -68,7 +70,7 @@ def parse_task(space: spaces.Dict, value: Any, where: str = "task") -> Task:
             raise FamilyError(f"{where}: entry '{name}' is missing; expected a value in {space.spaces[name]}")
     try:
         task = _in_space(space, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FamilyError(f"{where}: {json.dumps(value, default=str)} is not in {space}: {error}") from None
     for name, entry in space.spaces.items():
         if not entry.contains(task[name]):
@@ -100,7 +102,8 @@ def read_tasks(path: Path, space: spaces.Dict) -> Tasks:
 class Splits(Protocol):
     """How a family's tasks are divided. `kind` is "disjoint" or "shared", and every result says which."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -116,15 +119,31 @@ class UniformSplits:
     task is served by two splits.
     """
 
-    kind = "disjoint"
-
     def __init__(self, task_space: spaces.Dict, train_space: spaces.Dict | None = None) -> None:
         self.task_space = task_space
         self.train_space = train_space or task_space
+        if set(self.train_space.spaces) != set(task_space.spaces):
+            raise FamilyError(
+                f"train_space: expected the entries {', '.join(task_space.spaces)}; got {self.train_space}"
+            )
         for space in (self.task_space, self.train_space):
             for name, entry in space.spaces.items():
                 if isinstance(entry, spaces.Box) and not entry.is_bounded():
                     raise FamilyError(f"task space: '{name}' = {entry} has no bounds to draw from")
+        corners = _uniform(self.train_space, 20, np.random.default_rng(0))
+        for i in range(20):
+            parse_task(
+                task_space, task_to_json(task_space, task_at(corners, i)), "train_space reaches out of task_space"
+            )
+
+    @property
+    def kind(self) -> str:
+        """Disjoint where something continuous varies, so that no task is drawn twice; otherwise splits share tasks."""
+        entries = self.train_space.spaces.values()
+        varies = any(
+            isinstance(e, spaces.Box) and e.dtype.kind == "f" and bool((e.low < e.high).any()) for e in entries
+        )
+        return "disjoint" if varies else "shared"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,6 +175,14 @@ class ListedSplits:
     def __init__(self, lists: Mapping[str, Sequence[Task]], *, kind: str = "disjoint") -> None:
         self.kind = kind
         self.lists = {name: batch_tasks(tasks) for name, tasks in lists.items()}
+        seen: dict[str, str] = {}
+        for name, tasks in lists.items() if kind == "disjoint" else ():
+            for task in tasks:
+                text = repr({key: np.asarray(value).tolist() for key, value in task.items()})
+                if seen.setdefault(text, name) != name:
+                    raise FamilyError(
+                        f"splits: task {text} is in {seen[text]} and in {name}; use shared_splits if meant"
+                    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -176,15 +203,15 @@ def shared_splits(tasks: Sequence[Task]) -> ListedSplits:
 
 
 def _uniform(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:
-    """n uniform draws from every entry of a Dict space, as a batch."""
-    drawn: Tasks = {}
-    for name, entry in space.spaces.items():
-        if isinstance(entry, spaces.Box) and np.issubdtype(entry.dtype, np.floating):
-            drawn[name] = rng.uniform(entry.low, entry.high, (n, *entry.shape)).astype(entry.dtype)
-        elif isinstance(entry, spaces.Box):
-            drawn[name] = rng.integers(entry.low, entry.high, (n, *entry.shape), dtype=entry.dtype, endpoint=True)
-        elif isinstance(entry, spaces.Discrete):
-            drawn[name] = entry.start + rng.integers(entry.n, size=n)
-        else:
-            raise FamilyError(f"task space: '{name}' = {entry}; expected a Box or Discrete")
-    return drawn
+    """n uniform draws from a Dict space, task by task, so that more draws begin with the same tasks."""
+    return batch_tasks([{name: _draw(name, entry, rng) for name, entry in space.spaces.items()} for _ in range(n)])
+
+
+def _draw(name: str, entry: spaces.Space, rng: np.random.Generator) -> Any:
+    if isinstance(entry, spaces.Box) and np.issubdtype(entry.dtype, np.floating):
+        return rng.uniform(entry.low, entry.high, entry.shape).astype(entry.dtype)
+    if isinstance(entry, spaces.Box):
+        return rng.integers(entry.low, entry.high, entry.shape, dtype=entry.dtype, endpoint=True)
+    if isinstance(entry, spaces.Discrete):
+        return entry.start + rng.integers(entry.n)
+    raise FamilyError(f"task space: '{name}' = {entry}; expected a Box or Discrete")

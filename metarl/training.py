@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from metarl import __version__
 from metarl.allocation import keep_freed_memory
 from metarl.builder import (
+    DTYPES,
     as_trained,
     build_family,
     build_policy,
@@ -28,16 +30,17 @@ from metarl.builder import (
     describe_spaces,
     initial_theta,
 )
-from metarl.checkpoint import State, load_newest, save_checkpoint
+from metarl.checkpoint import aligned, load_newest, save_checkpoint
 from metarl.config import ALGORITHMS, TrainConfig, has_schedule, validate
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.families import TaskFamily
 from metarl.inner import within_bounds
 from metarl.policies import Policy
+from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
-from metarl.types import Params
+from metarl.types import Params, State
 
 Reporter = Callable[[dict[str, Any]], None]
 """Called with each iteration's record, for progress bars and logs."""
@@ -121,16 +124,26 @@ class _Session:
         self.problem = build_problem(config, self.family, self.policy)
         self.rule = build_rule(config)
         self.root = Key.from_seed(config.seed)
-        if new:
-            create(run, algorithm, config)
-        self.lock = RunLock(run)
+        self.validation: ReinforcementLearning | None = None
         self.iteration, self.environment_steps, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
         self.state: State = self.module.initial_state(initial_theta(config, self.policy, config.seed), config)
+        # Only a configuration that has proved usable leaves a directory behind.
+        if new:
+            create(run, algorithm, config)
+        self.lock = RunLock(run)
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
             state, manifest = loaded
-            self.state = {**state, "theta": as_trained(config, self.policy, state["theta"], str(run))}
+            theta = as_trained(config, self.policy, state["theta"], str(run))
+            dtype = DTYPES[config.dtype]
+            if any(value.dtype != dtype for value in theta.values()):
+                raise RunError(f"{run}: its checkpoints are not {config.dtype}, as config.toml says")
+            then, now = manifest["threads"], torch.get_num_threads()
+            if then != now:
+                reason = "sums are rounded differently, so it will not be bitwise the same"
+                warnings.warn(f"{run}: trained with {then} threads, goes on with {now}: {reason}", stacklevel=2)
+            self.state = {**state, "theta": theta}
             self.iteration = self.saved = manifest["iteration"]
             self.environment_steps = manifest["environment_steps"]
             self.wall_seconds = manifest["wall_seconds"]
@@ -144,6 +157,8 @@ class _Session:
     ) -> None:
         self.metrics.close()
         self.problem.close()
+        if self.validation is not None:
+            self.validation.close()
         self.family.close()
         self.lock.release()
 
@@ -172,7 +187,7 @@ class _Session:
                     self._save(events)
                     self.wall_seconds = time.perf_counter() - started
             if self.saved != self.iteration:
-                self._save(events)
+                self._save(events, validate=stop.received is None)
             return Outcome(self.iteration, stop.received)
 
     def _iterate(self) -> dict[str, Any]:
@@ -181,7 +196,7 @@ class _Session:
         rng = self.root.at("tasks", number).generator()
         tasks = self.family.sample_tasks(config.meta_batch_size, "meta-train", rng)
         # Past the end of a schedule its last value holds.
-        progress = min(number - 1, config.iterations - 1) / max(config.iterations, 1)
+        progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
         try:
             state, metrics = self.module.meta_step(
                 self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config, progress
@@ -191,11 +206,12 @@ class _Session:
             error.args = (f"iteration {number}: {error}",)
             raise
         _check_finite(state["theta"], metrics, number)
-        self.state, self.iteration = state, number
+        self.state, self.iteration = aligned(state), number
         self.environment_steps += metrics.pop("transitions")
         return metrics
 
-    def _save(self, events: _Events) -> None:
+    def _save(self, events: _Events, *, validate: bool = True) -> None:
+        """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
         facts: dict[str, Any] = {
             "algorithm": self.algorithm,
             "environment_steps": self.environment_steps,
@@ -205,7 +221,7 @@ class _Session:
             "threads": torch.get_num_threads(),
             "spaces": describe_spaces(self.family.observation_space, self.family.action_space),
             "horizon": self.family.horizon,
-            "meta_validation": self._validate(),
+            "meta_validation": self._validate() if validate else None,
         }
         self.metrics.sync()
         save_checkpoint(self.run_dir, self.iteration, self.state, facts)
@@ -219,13 +235,14 @@ class _Session:
             return None
         key = self.root.at("meta-validation")
         tasks = self.family.sample_tasks(self.config.validation_tasks, "meta-validation", key.at("tasks").generator())
-        problem = build_problem(self.config, self.family, self.policy)
+        if self.validation is None:
+            self.validation = build_problem(self.config, self.family, self.policy)
+        theta, steps = self.state["theta"], self.config.inner.steps
         try:
-            curve = adaptation_curve(problem, self.state["theta"], tasks, key, self.rule, self.config.inner.steps)
-        except Divergence:
+            curve = adaptation_curve(self.validation, theta, tasks, key, self.rule, steps)
+        except (Divergence, EnvironmentFault) as error:
+            warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
-        finally:
-            problem.close()
         means = finite_list(curve.per_task.mean(0))
         return (
             None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}

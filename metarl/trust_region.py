@@ -40,6 +40,8 @@ def conjugate_gradient(
     residual = target.clone()
     direction = target.clone()
     squared = residual @ residual
+    if not squared > 0:
+        return x, target
     floor = tolerance * squared
     for _ in range(iterations):
         image = product(direction)

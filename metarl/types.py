@@ -53,10 +53,3 @@ class PolicyBatch(NamedTuple):
     log_probs: Float[Tensor, "tasks episodes steps"]
     advantages: Float[Tensor, "tasks episodes steps"]
     weights: Float[Tensor, "tasks episodes steps"]
-
-
-class Examples(NamedTuple):
-    """Supervised data of one step of adaptation: inputs and targets with a leading `tasks` axis."""
-
-    inputs: Tensor
-    targets: Tensor

@@ -164,7 +164,7 @@ def test_one_epoch_of_promp_is_a_maml_step(family, policy, theta):
     for name in theta:
         torch.testing.assert_close(one["theta"][name], other["theta"][name], rtol=1e-6, atol=1e-9)
     more, metrics = rl_step(promp, family, policy, theta, PrompConfig(epochs=4, **shared))
-    assert metrics["outer_loss_after"] < metrics["outer_loss"]
+    assert metrics["outer_loss_before_last_epoch"] < metrics["outer_loss"]
     assert int(more["optimiser"]["steps"]) == 4
 
 

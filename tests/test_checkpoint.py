@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -6,11 +7,12 @@ import torch
 from metarl import checkpoint as ck
 from metarl.errors import RunError
 
+FACTS = {"environment_steps": 5, "wall_seconds": 1.0, "threads": 2}
 STATE = {"theta": {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.float64)}}
 
 
 def test_round_trip_and_listing(tmp_path):
-    folder = ck.save_checkpoint(tmp_path, 7, STATE, {"environment_steps": 5})
+    folder = ck.save_checkpoint(tmp_path, 7, STATE, FACTS)
     assert folder == tmp_path / "checkpoints" / "00000007"
     state, manifest = ck.load_checkpoint(folder)
     assert {k: v.dtype for k, v in state["theta"].items()} == {"a": torch.float64, "b": torch.float32}
@@ -21,22 +23,22 @@ def test_round_trip_and_listing(tmp_path):
 
 
 def test_tensor_files_depend_on_the_state_alone(tmp_path):
-    one = ck.save_checkpoint(tmp_path / "a", 1, STATE, {"wall_seconds": 1.0})
-    two = ck.save_checkpoint(tmp_path / "b", 1, STATE, {"wall_seconds": 2.0})
+    one = ck.save_checkpoint(tmp_path / "a", 1, STATE, FACTS)
+    two = ck.save_checkpoint(tmp_path / "b", 1, STATE, FACTS | {"wall_seconds": 2.0})
     assert (one / "theta.safetensors").read_bytes() == (two / "theta.safetensors").read_bytes()
 
 
 def test_saving_the_same_iteration_again_replaces_it(tmp_path):
-    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 1})
-    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 2})
+    ck.save_checkpoint(tmp_path, 1, STATE, FACTS | {"mark": 1})
+    ck.save_checkpoint(tmp_path, 1, STATE, FACTS | {"mark": 2})
     assert ck.read_manifest(tmp_path / "checkpoints" / "00000001")["mark"] == 2
 
 
 @pytest.mark.parametrize("name", ["theta.safetensors", "manifest.json"])
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
 def test_damage_is_detected_and_the_previous_checkpoint_used(tmp_path, name, damage):
-    ck.save_checkpoint(tmp_path, 1, STATE, {"mark": 1})
-    newest = ck.save_checkpoint(tmp_path, 2, STATE, {"mark": 2})
+    ck.save_checkpoint(tmp_path, 1, STATE, FACTS | {"mark": 1})
+    newest = ck.save_checkpoint(tmp_path, 2, STATE, FACTS | {"mark": 2})
     path = newest / name
     data = bytearray(path.read_bytes())
     if damage == "truncate":
@@ -60,14 +62,14 @@ def test_damage_is_detected_and_the_previous_checkpoint_used(tmp_path, name, dam
 
 def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
     assert ck.load_newest(tmp_path) is None
-    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
     (folder / "manifest.json").write_text("[]")
     with pytest.raises(RunError, match="no checkpoint is whole"):
         ck.load_newest(tmp_path)
 
 
 def test_other_formats_are_refused_with_the_reason(tmp_path):
-    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(RunError, match="format 99; this version of metarl reads format 1"):
@@ -75,7 +77,7 @@ def test_other_formats_are_refused_with_the_reason(tmp_path):
 
 
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
-    folder = ck.save_checkpoint(tmp_path, 1, STATE, {})
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = {"../../outside.safetensors": {"sha256": "0", "bytes": 3}}
     (tmp_path / "outside.safetensors").write_bytes(b"abc")
@@ -84,9 +86,31 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
         ck.load_checkpoint(folder)
 
 
+@pytest.mark.parametrize("entry", ["iteration", "environment_steps", "threads"])
+def test_manifests_without_what_a_resume_needs_are_refused(tmp_path, entry):
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for value in ("many", None):
+        (folder / "manifest.json").write_text(json.dumps(manifest | {entry: value}))
+        with pytest.raises(RunError, match="missing or of another type"):
+            ck.load_checkpoint(folder)
+
+
+def test_pipes_and_links_are_not_read(tmp_path):
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
+    (folder / "manifest.json").rename(tmp_path / "elsewhere.json")
+    (folder / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(RunError, match="not a manifest"):
+        ck.load_checkpoint(folder)
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    with pytest.raises(RunError, match="not a manifest"):
+        ck.load_checkpoint(folder)
+
+
 def test_choosing_a_checkpoint(tmp_path):
     for iteration, score in ((1, -5.0), (2, -1.0), (3, None)):
-        ck.save_checkpoint(tmp_path, iteration, STATE, {"meta_validation": score and {"score": score}})
+        ck.save_checkpoint(tmp_path, iteration, STATE, FACTS | {"meta_validation": score and {"score": score}})
     assert ck.select_checkpoint(tmp_path).name == "00000003"
     assert ck.select_checkpoint(tmp_path, "best").name == "00000002"
     assert ck.select_checkpoint(tmp_path, "1").name == "00000001"
@@ -95,14 +119,14 @@ def test_choosing_a_checkpoint(tmp_path):
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
-    ck.save_checkpoint(tmp_path, 1, STATE, {})
+    ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ck, "_write", full)
     with pytest.raises(RunError, match="not saved: No space left"):
-        ck.save_checkpoint(tmp_path, 2, STATE, {})
+        ck.save_checkpoint(tmp_path, 2, STATE, FACTS)
     monkeypatch.undo()
     assert list(ck.list_checkpoints(tmp_path)) == [1]
     assert ck.load_newest(tmp_path) is not None

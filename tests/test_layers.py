@@ -22,6 +22,7 @@ LAYERS = [
     {"builder", "checkpoint", "run_directory"},
     {"training", "agent"},
     {"api", "adapting", "display", "plots"},
+    {"comparison"},
     {"cli"},
     {"__main__"},
 ]

@@ -93,7 +93,8 @@ def test_vectors_round_trip(theta):
     assert all(torch.equal(back[k], theta[k]) for k in theta)
 
 
-def test_thinned_batches_keep_unit_weight(policy, theta, family):
+def test_thinned_batches_keep_unit_weight(policy, theta, family, monkeypatch):
+    monkeypatch.setattr("metarl.problem.FEWEST_TRANSITIONS", 6)
     batch = random_batch(policy, theta, 3, 1, steps=10)
     problem = build_problem(MamlTrpoConfig(), family, policy)
     thin = problem.thinned(batch, 5)
@@ -101,6 +102,7 @@ def test_thinned_batches_keep_unit_weight(policy, theta, family):
     times = [(0, 0), (0, 5), (1, 4), (1, 9), (2, 3), (2, 8)]
     for row, (episode, step) in enumerate(times):
         assert torch.equal(thin.observations[:, 0, row], batch.observations[:, episode, step])
+    assert problem.thinned(batch, 100).weights.shape[2] == 6
     whole = problem.thinned(batch, 1)
     torch.testing.assert_close(whole.weights.flatten(1), batch.weights.flatten(1))
     torch.testing.assert_close(thin.weights.sum((1, 2)), torch.ones(3, dtype=torch.float64))

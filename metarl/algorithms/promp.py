@@ -61,7 +61,7 @@ def meta_step(
         "return": data.returns,
         "transitions": data.transitions,
         "outer_loss": losses[0],
-        "outer_loss_after": losses[-1],
+        "outer_loss_before_last_epoch": losses[-1],
         "gradient_norm": norm(gradient),
     }
     return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

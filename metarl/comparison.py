@@ -1,0 +1,227 @@
+"""Comparing methods: the same held-out tasks, seeds pooled, each method at its own test-time learning rate.
+
+Statistics follow Agarwal et al. (2021): interquartile means, stratified bootstrap intervals, probability of
+improvement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl.api import evaluate
+from metarl.checkpoint import load_selected
+from metarl.config import TrainConfig, to_mapping
+from metarl.errors import ConfigError
+from metarl.evaluation import finite_list, interquartile_mean
+from metarl.run_directory import read_config
+
+VALIDATION_TASKS = 20
+VALIDATION_EPISODES = 20
+MOST_RATES = 12
+RESAMPLES = 2000
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ in nothing but their seed, and the rate they adapt with at test time."""
+
+    label: str
+    runs: tuple[Path, ...]
+    config: TrainConfig
+    initialisation: str = "trained"
+    inner_lr: float | None = None
+    """None: the rates were learned."""
+    later_inner_lr: float | None = None
+    tried: dict[float, float] = field(default_factory=dict)
+    """Mean return on meta-validation tasks for each rate that was tried."""
+
+
+def methods_of(runs: Sequence[Path], *, scratch: bool = False) -> list[Method]:
+    """Group runs into methods; raises ConfigError where they are not about the same environments."""
+    grouped: dict[str, list[Path]] = {}
+    configs: dict[str, tuple[str, TrainConfig]] = {}
+    places = set()
+    for run in runs:
+        algorithm, config = read_config(run)
+        places.add((config.family, config.variant))
+        identity = repr((algorithm, replace(config, seed=0)))
+        grouped.setdefault(identity, []).append(run)
+        configs[identity] = (algorithm, config)
+    if len(places) > 1:
+        listed = " and ".join(f"{family} {variant or ''}".strip() for family, variant in sorted(places, key=str))
+        raise ConfigError(f"runs are about different environments: {listed}; compare those of one family and variant")
+    labels = _labels(list(configs.values()))
+    methods = [Method(label, tuple(grouped[key]), configs[key][1]) for label, key in zip(labels, grouped, strict=True)]
+    if scratch:
+        methods.append(replace(methods[0], label="scratch", initialisation="random"))
+    return methods
+
+
+def _labels(configured: list[tuple[str, TrainConfig]]) -> list[str]:
+    """The algorithm's name, and where several methods share it, the options in which they differ."""
+    flat = [(algorithm, _flat(to_mapping(config))) for algorithm, config in configured]
+    labels = []
+    for algorithm, options in flat:
+        rivals = [other for name, other in flat if name == algorithm and other is not options]
+        differing = sorted(
+            {n for o in rivals for n in options.keys() | o.keys() if options.get(n) != o.get(n)} - {"seed"}
+        )
+        named = ", ".join(f"{name} {options.get(name)}" for name in differing)
+        labels.append(f"{algorithm} ({named})" if named else algorithm)
+    return labels
+
+
+def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in mapping.items():
+        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return out
+
+
+def choose_rate(score: Callable[[float], float], start: float) -> tuple[float, dict[float, float]]:
+    """The best of a geometric grid (factor two) around `start`, extended until the best is inside it.
+
+    Gives up extending after MOST_RATES values; a rate whose score is not finite counts as worst.
+    """
+    tried: dict[float, float] = {}
+
+    def of(rate: float) -> float:
+        if rate not in tried:
+            value = score(rate)
+            tried[rate] = value if np.isfinite(value) else -np.inf
+        return tried[rate]
+
+    grid = [start / 2, start, start * 2]
+    for rate in grid:
+        of(rate)
+    while len(tried) < MOST_RATES:
+        best = max(tried, key=lambda r: tried[r])
+        if best == min(tried):
+            of(best / 2)
+        elif best == max(tried):
+            of(best * 2)
+        else:
+            break
+    return max(tried, key=lambda r: tried[r]), dict(sorted(tried.items()))
+
+
+def with_chosen_rate(method: Method, *, at_step: int, seed: int, notice: Notice) -> Method:
+    """The method at the rate that is best after `at_step` steps on meta-validation tasks, never on meta-test."""
+    inner = method.config.inner
+    if inner.learned_lr != "none" and method.initialisation == "trained":
+        return method
+    ratio = 1.0 if inner.later_lr is None else inner.later_lr / inner.lr
+
+    def score(rate: float) -> float:
+        means = [
+            evaluate(
+                run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=at_step,
+                inner_lr=rate, later_inner_lr=rate * ratio, seed=seed, initialisation=method.initialisation,
+            )["return"]["mean"][at_step]
+            for run in method.runs
+        ]  # fmt: skip
+        value = float("nan") if None in means else float(np.mean(means))
+        notice(f"{method.label}: rate {rate:g}: {value:.2f} on meta-validation tasks")
+        return value
+
+    best, tried = choose_rate(score, inner.lr)
+    return replace(method, inner_lr=best, later_inner_lr=best * ratio, tried=tried)
+
+
+def stratified_intervals(scores: np.ndarray, *, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals of the interquartile mean over seeds x tasks, for scores (seeds, tasks, points).
+
+    Seeds are drawn anew within each task (stratified); a single seed has tasks drawn instead.
+    """
+    rng = np.random.default_rng(0)
+    seeds, tasks, _ = scores.shape
+    estimates = []
+    for _ in range(resamples):
+        if seeds > 1:
+            drawn = scores[rng.integers(seeds, size=(seeds, tasks)), np.arange(tasks)]
+        else:
+            drawn = scores[:, rng.integers(tasks, size=tasks)]
+        estimates.append(interquartile_mean(drawn.reshape(seeds * tasks, -1)))
+    low, high = np.percentile(np.array(estimates), [2.5, 97.5], axis=0)
+    return low, high
+
+
+def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """P(a run of ours beats a run of theirs), averaged over tasks, for scores (seeds, tasks); ties count half."""
+    from scipy.stats import mannwhitneyu
+
+    wins = mannwhitneyu(ours, theirs, axis=0).statistic
+    return float(np.mean(wins / (len(ours) * len(theirs))))
+
+
+def compare(
+    runs: Sequence[Path],
+    *,
+    split: str = "meta-test",
+    tasks: int = 40,
+    episodes: int = 40,
+    steps: int = 3,
+    seed: int = 1,
+    choose_at: int = 1,
+    scratch: bool = False,
+    notice: Notice = lambda line: None,
+) -> dict[str, Any]:
+    """Adaptation curves of several methods on the same held-out tasks, as `metarl compare --json` writes them."""
+    if not 1 <= choose_at <= max(steps, 1):
+        raise ConfigError(f"--choose-at = {choose_at}; expected a step from 1 to {max(steps, 1)}")
+    methods = methods_of(runs, scratch=scratch)
+    entries: list[dict[str, Any]] = []
+    scores: dict[str, np.ndarray] = {}
+    first: dict[str, Any] = {}
+    for method in methods:
+        method = with_chosen_rate(method, at_step=choose_at, seed=seed, notice=notice)
+        results = [
+            evaluate(
+                run, split=split, tasks=tasks, episodes=episodes, steps=steps, inner_lr=method.inner_lr,
+                later_inner_lr=method.later_inner_lr, seed=seed, initialisation=method.initialisation,
+            )
+            for run in method.runs
+        ]  # fmt: skip
+        first = first or results[0]
+        per_task = np.array([[[np.nan if v is None else v for v in row] for row in r["per_task"]] for r in results])
+        scores[method.label] = per_task
+        low, high = stratified_intervals(per_task)
+        trained = method.initialisation == "trained"
+        entries.append(
+            {
+                "label": method.label,
+                "runs": [str(run) for run in method.runs],
+                "seeds": [read_config(run)[1].seed for run in method.runs],
+                "training_environment_steps": [
+                    load_selected(run)[1]["environment_steps"] if trained else 0 for run in method.runs
+                ],
+                "adaptation_environment_steps": results[0]["environment_steps"],
+                "inner_lr": method.inner_lr,
+                "later_inner_lr": method.later_inner_lr,
+                "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
+                "return": {
+                    "mean": finite_list(per_task.mean((0, 1))),
+                    "iqm": finite_list(interquartile_mean(per_task.reshape(-1, steps + 1))),
+                    "ci95_low": finite_list(low),
+                    "ci95_high": finite_list(high),
+                },
+            }
+        )
+    last = {label: values[:, :, -1] for label, values in scores.items()}
+    return {
+        **{
+            name: first[name] for name in ("family", "variant", "split", "splits", "seed", "tasks", "episodes_per_step")
+        },
+        "rates_chosen_at_step": choose_at,
+        "methods": entries,
+        "probability_of_improvement": {
+            a: {b: probability_of_improvement(last[a], last[b]) for b in last if b != a} for a in last
+        },
+    }
