@@ -91,6 +91,32 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class CompareOptions:
+    """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories; those that differ in nothing but the seed are one method."""
+    split: str = "meta-test"
+    """Split of the tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    steps: int = 3
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    choose_at: int = 1
+    """Step after which each method's test-time rate is best on meta-validation tasks."""
+    scratch: bool = False
+    """Add an untrained policy, its rate chosen with the same care."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curves here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
 class AdaptOptions:
     """Adapt a run's policy to one given task and keep the policy."""
 
@@ -296,6 +322,36 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _compare(arguments: list[str]) -> int:
+    options = _parse(CompareOptions, arguments, "metarl compare")
+    if not options.runs:
+        raise ConfigError("missing: RUN [RUN ...] Run directories.")
+    if options.plot is not None:
+        _check_suffix("--plot", options.plot, (".png", ".svg", ".pdf"))
+    from metarl.comparison import compare
+    from metarl.display import print_comparison, write_json
+
+    result = compare(
+        options.runs,
+        split=options.split,
+        tasks=options.tasks,
+        episodes=options.episodes,
+        steps=options.steps,
+        seed=options.seed,
+        choose_at=options.choose_at,
+        scratch=options.scratch,
+        notice=lambda line: print(line, flush=True),
+    )
+    print_comparison(result)
+    if options.json is not None:
+        write_json(options.json, result)
+    if options.plot is not None:
+        from metarl.plots import plot_comparison
+
+        plot_comparison(result, options.plot)
+    return 0
+
+
 def _adapt(arguments: list[str]) -> int:
     options = _parse(AdaptOptions, arguments, "metarl adapt")
     if options.video is not None:
@@ -324,6 +380,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "train": (_train, "meta-train into a new run directory"),
     "resume": (_resume, "go on with a run, exactly"),
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
+    "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "families": (_families, "task families that are installed"),
 }

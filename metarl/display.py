@@ -112,6 +112,38 @@ def print_evaluation(result: dict[str, Any]) -> None:
     )
 
 
+def print_comparison(result: dict[str, Any]) -> None:
+    """A row a method: interquartile means with intervals, the rate that was chosen, and the data it was given."""
+    where = f"{result['family']} {result['variant'] or ''}".strip()
+    table = Table(
+        title=f"{where}, {result['split']}: IQM of returns over seeds x {result['tasks']} tasks, 95 % interval"
+    )
+    methods = result["methods"]
+    for column in ("method", "seeds", "training steps", "rate", *(f"step {k}" for k in range(_points(methods)))):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method in methods:
+        curve = method["return"]
+        steps = sum(method["training_environment_steps"]) / len(method["runs"])
+        cells = [
+            f"{_number(value)}\n[{_number(low)}, {_number(high)}]"
+            for value, low, high in zip(curve["iqm"], curve["ci95_low"], curve["ci95_high"], strict=True)
+        ]
+        rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
+        table.add_row(method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", rate, *cells)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    budgets = {steps for method in methods for steps in method["training_environment_steps"] if steps}
+    if len(budgets) > 1 and max(budgets) > 1.05 * min(budgets):
+        console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M steps")
+    for label, others in result["probability_of_improvement"].items():
+        for other, probability in others.items():
+            console.print(f"P({label} beats {other} after the last step) = {probability:.2f}", markup=False)
+
+
+def _points(methods: list[dict[str, Any]]) -> int:
+    return len(methods[0]["return"]["iqm"])
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 

@@ -11,21 +11,11 @@ from metarl.errors import ConfigError, RunError
 
 def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     """Return against adaptation steps, interquartile means with their 95 % intervals, one line a result."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("--plot: matplotlib is not installed; pip install 'metarl-toolkit[plot]'") from None
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = _figure(6, 4)
     axes = figure.add_subplot()
     for label, result in results.items():
-        curve = result["return"]
-        steps = list(range(len(curve["iqm"])))
-        values = [float("nan") if v is None else v for v in curve["iqm"]]
-        (line,) = axes.plot(steps, values, marker="o", label=label)
-        if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
-            axes.fill_between(steps, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())
-        axes.set_xticks(steps)
+        _draw_curve(axes, list(range(len(result["return"]["iqm"]))), result["return"], label)
+        axes.set_xticks(range(len(result["return"]["iqm"])))
     first = next(iter(results.values()))
     axes.set_xlabel("adaptation step")
     axes.set_ylabel("return (interquartile mean over tasks)")
@@ -37,6 +27,44 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     if len(results) > 1:
         axes.legend()
     save_figure(figure, path)
+
+
+def plot_comparison(result: dict[str, Any], path: Path) -> None:
+    """Return against adaptation steps, and against all environment steps, training included: a line a method."""
+    figure = _figure(11, 4)
+    by_step, by_data = figure.subplots(1, 2, sharey=True)
+    for method in result["methods"]:
+        steps = list(range(len(method["return"]["iqm"])))
+        trained = sum(method["training_environment_steps"]) / len(method["runs"])
+        _draw_curve(by_step, steps, method["return"], method["label"])
+        _draw_curve(
+            by_data, [trained + used for used in method["adaptation_environment_steps"]], method["return"], None
+        )
+        by_step.set_xticks(steps)
+    by_step.set_xlabel("adaptation step")
+    by_data.set_xlabel("environment steps, training and adaptation")
+    by_data.set_xscale("symlog", linthresh=1000)
+    by_step.set_ylabel("return (IQM over seeds x tasks)")
+    by_step.legend(fontsize=8)
+    for axes in (by_step, by_data):
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"{result['family']} {result['variant'] or ''}, {result['split']}", fontsize=10)
+    save_figure(figure, path)
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("--plot: matplotlib is not installed; pip install 'metarl-toolkit[plot]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], label: str | None) -> None:
+    values = [float("nan") if v is None else v for v in curve["iqm"]]
+    (line,) = axes.plot(places, values, marker="o", label=label)
+    if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
+        axes.fill_between(places, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -75,7 +75,8 @@ def _load(name: str) -> Any:
         target = getattr(module, attribute)
         # A run directory names its family, and may come from a stranger: only what the module itself offers as a
         # family is called, not any function that can be reached through it.
-        own = inspect.isfunction(target) and target.__module__ == module_name
+        library = module_name.split(".")[0] in sys.stdlib_module_names
+        own = inspect.isfunction(target) and target.__module__ == module_name and not library
         if not (own or isinstance(target, TaskFamily) or (inspect.isclass(target) and issubclass(target, TaskFamily))):
             raise FamilyError(
                 f"family '{name}': expected a TaskFamily, or a function of {module_name} that returns one; "

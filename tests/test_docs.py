@@ -21,7 +21,8 @@ SMALLER_COMMANDS = [
     (r"(metarl train .*)--meta-batch-size \d+", r"\1"),
     (r"(metarl train .*)$", r"\1 --meta-batch-size 2"),
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
-    (r"(metarl evaluate .*)--tasks \d+", r"\1--tasks 3"),
+    (r"(metarl (?:evaluate|compare) .*)--tasks \d+", r"\1--tasks 3"),
+    (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl evaluate .*)--samples-per-step \d+", r"\1--samples-per-step 150"),
 ]
@@ -54,6 +55,10 @@ def commands(text):
 def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.comparison.RESAMPLES", 20)
     names: dict = {}
     for language, text in blocks(page):
         if language == "python":

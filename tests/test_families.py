@@ -220,3 +220,47 @@ def test_observing_the_task_on_any_environment():
     vector = family.make_vec(draw(family, 2, "meta-train"), 2)
     assert vector.reset(seed=1)[0].shape == (4, 5)
     vector.close()
+
+
+def test_families_over_discrete_tasks_say_that_their_splits_share_them():
+    assert UniformSplits(spaces.Dict({"d": spaces.Discrete(3)})).kind == "shared"
+    assert UniformSplits(spaces.Dict({"d": spaces.Discrete(3), "x": spaces.Box(0, 1, ())})).kind == "disjoint"
+    one = [{"d": np.int64(1)}]
+    with pytest.raises(FamilyError, match="is in meta-train and in meta-test"):
+        ListedSplits({"meta-train": one, "meta-test": one})
+    assert ListedSplits({"meta-train": one, "meta-test": one}, kind="shared").kind == "shared"
+
+
+def test_a_training_range_lies_within_the_task_space():
+    wide, narrow = (spaces.Dict({"x": spaces.Box(0.0, high, ())}) for high in (2.0, 1.0))
+    with pytest.raises(FamilyError, match="reaches out of task_space"):
+        UniformSplits(narrow, wide)
+    with pytest.raises(FamilyError, match="expected the entries x"):
+        UniformSplits(narrow, spaces.Dict({"y": spaces.Box(0.0, 1.0, ())}))
+
+
+def test_more_tasks_begin_with_the_same_ones():
+    few, many = (draw(pendulum(), n, "meta-test") for n in (3, 6))
+    for name in ("g", "m"):
+        np.testing.assert_array_equal(few[name], many[name][:3])
+
+
+@pytest.mark.parametrize("value", [1.7, "2", 1e400, None, [1, 2]])
+def test_discrete_entries_take_whole_numbers_only(value):
+    with pytest.raises(FamilyError):
+        parse_task(spaces.Dict({"d": spaces.Discrete(5)}), {"d": value})
+
+
+def test_a_run_directory_cannot_name_any_function_as_its_family():
+    for name in ("os:getcwd", "os:abort", "subprocess:run", "test_families:np"):
+        with pytest.raises(FamilyError, match="expected a TaskFamily, or a function of"):
+            load_family(name)
+
+
+def test_an_environment_that_cannot_be_built_is_said():
+    def broken(k=0):
+        raise OSError("no such robot")
+
+    family = declare_family(broken, spaces.Dict({"k": spaces.Discrete(2)}), horizon=3)
+    with pytest.raises(FamilyError, match="OSError: no such robot"):
+        _ = family.observation_space

@@ -1,9 +1,9 @@
 """Imports run one way, and what must be quick to start imports no torch."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -76,14 +76,20 @@ def test_light_modules_load_no_torch(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def processor_time():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_instant():
     for arguments in (["--help"], ["train", "maml-trpo", "--help"], ["evaluate", "--help"]):
         elapsed = []
         for _ in range(3):
-            start = time.perf_counter()
+            # Processor time, which a busy machine does not stretch.
+            start = processor_time()
             done = subprocess.run(
                 [sys.executable, "-m", "metarl", *arguments], capture_output=True, text=True, check=True
             )
-            elapsed.append(time.perf_counter() - start)
+            elapsed.append(processor_time() - start)
         assert "usage" in done.stdout
         assert min(elapsed) < 0.5, f"{arguments}: {min(elapsed):.2f} s"

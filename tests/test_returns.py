@@ -123,3 +123,14 @@ def test_batch_normalises_advantages_and_weights_within_each_task():
         assert float(valid.std(correction=0)) == pytest.approx(1, abs=1e-5)
         assert float(batch.weights[task].sum()) == pytest.approx(1, abs=1e-6)
         assert not batch.advantages[task][batch.weights[task] == 0].any()
+
+
+def test_advantages_that_are_rounding_errors_are_not_blown_up():
+    """A reward that is always one is explained by time alone; what is left must not become a unit-size signal."""
+    from metarl.returns import fit_to_returns
+
+    shape = (1, 20, 200)
+    ones = torch.ones(shape)
+    episodes = Episodes(torch.randn(*shape, 2), torch.zeros(shape), torch.zeros(shape), ones, ones.bool())
+    batch = policy_batch(episodes, fit_to_returns(episodes, 1.0), gamma=1.0, gae_lambda=1.0)
+    assert float(batch.advantages.std()) < 0.1

@@ -246,3 +246,73 @@ def test_broken_environments_are_named(fault, message):
     lanes = make_lanes(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
     with pytest.raises(EnvironmentFault, match=message):
         rollout(lanes, policy, stack(theta, 2), Key(1), horizon=5)
+
+
+class Switch(AnalyticFamily):
+    """Discrete actions that count from three; the reward is the action."""
+
+    name = "switch"
+    horizon = 4
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = spaces.Discrete(2, start=3)
+    task_space = spaces.Dict({"k": spaces.Box(0.0, 1.0, (1,))})
+    splits = UniformSplits(task_space)
+
+    def initial(self, task, noise):
+        start = noise.new_zeros((*noise.shape[:-1], 1))
+        return start, start
+
+    def step(self, task, state, action, noise):
+        assert noise.is_floating_point()
+        return state, state, action.float(), action > 100
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_discrete_actions_count_from_the_start_of_their_space(dtype):
+    family = Switch()
+    policy, theta, lanes = setup(family, {"k": np.zeros((2, 1), np.float32)}, 3, dtype)
+    episodes = rollout(lanes, policy, stack(theta, 2), Key(1), horizon=4)
+    assert set(episodes.actions.flatten().tolist()) == {0, 1}
+    assert torch.equal(episodes.rewards, episodes.actions + 3.0)
+    assert episodes.rewards.dtype == dtype
+    env = family.make({"k": np.zeros(1, np.float32)})
+    env.reset(seed=1)
+    assert env.step(4)[1] == 4
+    vector = family.make_vec({"k": np.zeros((1, 1), np.float32)}, 2)
+    vector.reset(seed=1)
+    assert vector.step(np.array([3, 4]))[1].tolist() == [3, 4]
+
+
+def test_tasks_that_have_their_budget_are_not_stepped_on():
+    class Counting(Countdown):
+        steps = 0
+
+        def step(self, task, state, action, noise):
+            self.steps += 1
+            return super().step(task, state, action, noise)
+
+    family = Counting()
+    policy, theta, lanes = setup(family, lengths(6, 1), 2)
+    episodes = collect(lanes, policy, stack(theta, 2), Key(1), horizon=6, transitions=12)
+    assert episodes.mask.sum((1, 2)).tolist() == [12, 12]
+    # Six steps of the first round; then five rounds in which only the short task goes on.
+    assert family.steps == 6 + 5
+
+
+def test_a_vector_environment_that_reuses_its_buffer():
+    class Reusing(gymnasium.vector.VectorEnv):
+        num_envs = 2
+        single_action_space = spaces.Box(-1, 1, (1,), np.float32)
+        buffer = np.zeros((2, 1), np.float32)
+
+        def reset(self, *, seed=None, options=None):
+            self.buffer[:] = 0
+            return self.buffer, {}
+
+        def step(self, actions):
+            self.buffer += 1
+            return self.buffer, np.zeros(2), np.zeros(2, bool), np.zeros(2, bool), {}
+
+    policy, theta, _ = setup(Countdown(), lengths(1), 1)
+    episodes = rollout(HostLanes(Reusing(), 1), policy, stack(theta, 1), Key(1), horizon=4)
+    assert episodes.observations[0, 0, :, 0].tolist() == [0, 1, 2, 3]

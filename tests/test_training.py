@@ -241,3 +241,39 @@ def test_adaptation_is_learned(tmp_path, tiny_config):
     assert sum(gains[-5:]) / 5 > 10
     state, _ = load_checkpoint(max(list_checkpoints(tmp_path / "run").values()))
     assert all(bool(torch.isfinite(v).all()) for v in state["theta"].values())
+
+
+@pytest.mark.parametrize("algorithm", ["maml-trpo", "maml", "reptile"])
+def test_a_run_of_no_iterations_is_saved(tmp_path, tiny_config, algorithm):
+    from metarl.config import ALGORITHMS
+
+    config = ALGORITHMS[algorithm].config(variant="finn17", iterations=0, validation_tasks=1, episodes=2)
+    assert train(algorithm, config, tmp_path / "run").iteration == 0
+    assert list(list_checkpoints(tmp_path / "run")) == [0]
+
+
+def test_a_configuration_that_cannot_be_used_leaves_no_directory(tmp_path, tiny_config):
+    with pytest.raises(ConfigError, match=r"--inner\.adapt = body"):
+        train("maml-trpo", replace(tiny_config, inner=InnerConfig(adapt="body")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fault_on_a_validation_task_costs_the_score_only(tmp_path, tiny_config, monkeypatch):
+    def broken(*_):
+        raise EnvironmentFault("reward is not finite at task 1, episode 0, step 2")
+
+    monkeypatch.setattr("metarl.training.adaptation_curve", broken)
+    with pytest.warns(UserWarning, match="iteration 2: the checkpoint has no score: reward is not finite"):
+        train("maml-trpo", tiny_config, tmp_path / "run")
+    assert read_manifest(tmp_path / "run" / "checkpoints" / "00000004")["meta_validation"] is None
+
+
+def test_other_numbers_of_threads_are_warned_of(tmp_path, tiny_config):
+    train("maml-trpo", replace(tiny_config, iterations=1), tmp_path / "run")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.warns(UserWarning, match=f"trained with {threads} threads, goes on with {threads + 1}"):
+            resume(tmp_path / "run", iterations=2)
+    finally:
+        torch.set_num_threads(threads)
