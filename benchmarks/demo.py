@@ -58,7 +58,7 @@ def main(options: DemoOptions) -> None:
         )
     print(f"Adapting to {options.tasks} goals that were never seen, 40 episodes a step.")
     results = {}
-    for label, initialisation in (("meta-trained", "trained"), ("random initialisation", "random")):
+    for label, initialisation in (("meta-trained", "trained"), ("untrained", "random")):
         with evaluation_progress() as progress:
             results[label] = metarl.evaluate(
                 run, tasks=options.tasks, seed=options.seed, initialisation=initialisation, progress=progress
@@ -76,10 +76,10 @@ def main(options: DemoOptions) -> None:
 def print_table(results: dict[str, dict[str, Any]]) -> None:
     """Mean return and standard error over tasks after each adaptation step, a row a method."""
     first = next(iter(results.values()))
-    table = Table(title=f"return after each adaptation step, {first['tasks']} held-out goals (mean +- standard error)")
-    table.add_column("initialisation")
-    for step, used in enumerate(first["environment_steps"]):
-        table.add_column(f"{step} ({used} steps)", justify="right")
+    print(f"Return after each adaptation step on {first['tasks']} held-out goals, mean +- standard error:")
+    table = Table("policy")
+    for step in range(len(first["environment_steps"])):
+        table.add_column(f"step {step}", justify="right")
     for label, result in results.items():
         curve = result["return"]
         table.add_row(

@@ -66,6 +66,7 @@ class AnalyticLanes:
         """Start every lane, or those in `mask`; the rest keep their state. Returns all observations."""
         noise = self._noise(seeds, 0, self.family.initial_noise)
         state, observation = self.family.initial(self._task, noise)
+        self._step_noise = self._noise(seeds, 0, 0)
         if mask is None:
             self._seeds = seeds
             self._time = torch.zeros_like(seeds)
@@ -83,8 +84,10 @@ class AnalyticLanes:
             actions = torch.clamp(actions, *self._bounds)
         elif isinstance(self.family.action_space, spaces.Discrete):
             actions = actions + int(self.family.action_space.start)
-        self._time = self._time + 1
-        noise = self._noise(self._seeds, self._time, self.family.step_noise)
+        if self.family.step_noise:
+            self._time = self._time + 1
+            self._step_noise = self._noise(self._seeds, self._time, self.family.step_noise)
+        noise = self._step_noise
         self.state, self._observation, reward, terminated = self.family.step(self._task, self.state, actions, noise)
         return self._observed(), reward.to(self.dtype), terminated
 
