@@ -20,8 +20,8 @@ from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem
 from metarl.checkpoint import has_entries, load_selected
 from metarl.config import TrainConfig, check_rates, from_mapping, to_mapping, validate
 from metarl.errors import ConfigError, FamilyError, RunError
+from metarl.host_lanes import HostLanes
 from metarl.inner import adapt_step, stack
-from metarl.lanes import HostLanes
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.run_directory import read_config
 from metarl.types import Params

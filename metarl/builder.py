@@ -13,7 +13,7 @@ from metarl.config import TrainConfig
 from metarl.errors import ConfigError, RunError
 from metarl.families import TaskFamily
 from metarl.inner import GradientDescent, add_learned_rates
-from metarl.lanes import AnalyticLanes, HostLanes, make_lanes
+from metarl.lanes import Lanes, make_lanes
 from metarl.plugins import load_family
 from metarl.policies import Policy, make_policy
 from metarl.problem import ReinforcementLearning
@@ -82,14 +82,14 @@ def build_problem(
     assert lanes is not None
     device = check_device(config.device)
 
-    def lanes_for(tasks: Tasks) -> AnalyticLanes | HostLanes:
+    def lanes_for(tasks: Tasks) -> Lanes:
         return make_lanes(family, tasks, lanes, device=device, dtype=DTYPES[config.dtype])
 
     return problem_over(lanes_for, config, policy, horizon=family.horizon, episodes=lanes, transitions=transitions)
 
 
 def problem_over(
-    lanes_for: Callable[[Tasks], AnalyticLanes | HostLanes],
+    lanes_for: Callable[[Tasks], Lanes],
     config: TrainConfig,
     policy: Policy,
     *,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,11 +13,11 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from metarl.complaints import complaint, one_line
 from metarl.config import (
     ALGORITHMS,
     TrainConfig,
     check_rates,
-    fields_of,
     load_preset,
     option_name,
     preset_for,
@@ -26,125 +25,9 @@ from metarl.config import (
     validate,
 )
 from metarl.errors import ConfigError, MetarlError, nearest
+from metarl.options import AdaptOptions, CompareOptions, EvaluateOptions, FamiliesOptions, ResumeOptions, RunOptions
 
 Options = TypeVar("Options")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a training goes."""
-
-    run_dir: Path | None = None
-    """Run directory to create (required)."""
-    config: str | None = None
-    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
-    or_resume: bool = False
-    """Go on with the run if it exists with the same configuration."""
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run directory."""
-    iterations: int | None = None
-    """Meta-iterations in total; as configured by default."""
-    extend_schedule: bool = False
-    """Go on past the end of a schedule, at its last value."""
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Measure how fast a run's policy adapts to held-out tasks."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run directory."""
-    family: str | None = None
-    """Another family with the same spaces."""
-    variant: str | None = None
-    """Another variant of the family."""
-    split: str = "meta-test"
-    """meta-train, meta-validation, meta-test, out-of-distribution, or a JSON file of tasks."""
-    tasks: int = 40
-    """Tasks to adapt to."""
-    episodes: int = 40
-    """Episodes of each task before and after every step."""
-    samples_per_step: int | None = None
-    """Budget of each task in each step in transitions, met by whole episodes; replaces --episodes."""
-    steps: int = 3
-    """Adaptation steps."""
-    inner_lr: float | None = None
-    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
-    later_inner_lr: float | None = None
-    """Inner learning rate after the first step."""
-    seed: int = 1
-    """Chooses the tasks and governs the episodes."""
-    checkpoint: str = "last"
-    """last, best (on meta-validation tasks) or an iteration."""
-    initialisation: str = "trained"
-    """trained, or random: an untrained policy of the same shape."""
-    json: Path | None = None
-    """Write the result here; an existing file is overwritten."""
-    plot: Path | None = None
-    """Write a picture of the curve here (.png, .svg or .pdf)."""
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
-
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Run directories; those that differ in nothing but the seed are one method."""
-    split: str = "meta-test"
-    """Split of the tasks."""
-    tasks: int = 40
-    """Tasks to adapt to."""
-    episodes: int = 40
-    """Episodes of each task before and after every step."""
-    steps: int = 3
-    """Adaptation steps."""
-    seed: int = 1
-    """Chooses the tasks and governs the episodes."""
-    choose_at: int = 1
-    """Step after which each method's test-time rate is best on meta-validation tasks."""
-    scratch: bool = False
-    """Add an untrained policy, its rate chosen with the same care."""
-    json: Path | None = None
-    """Write the result here; an existing file is overwritten."""
-    plot: Path | None = None
-    """Write a picture of the curves here (.png, .svg or .pdf)."""
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """Adapt a run's policy to one given task and keep the policy."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run directory."""
-    task: str
-    """The task as JSON, for instance '{"goal": [0.3, -0.2]}'."""
-    out: Path
-    """File for the adapted policy (safetensors)."""
-    steps: int = 1
-    """Adaptation steps."""
-    episodes: int = 20
-    """Episodes of each step."""
-    inner_lr: float | None = None
-    """Inner learning rate; as trained by default."""
-    later_inner_lr: float | None = None
-    """Inner learning rate after the first step."""
-    seed: int = 1
-    """Governs the episodes."""
-    checkpoint: str = "last"
-    """last, best (on meta-validation tasks) or an iteration."""
-    video: Path | None = None
-    """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
-
-
-@dataclass(frozen=True)
-class FamiliesOptions:
-    """List the task families that are installed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(f"unknown command '{name}'{nearest(name, COMMANDS)}")
         return COMMANDS[name][0](rest)
     except MetarlError as error:
-        print(f"metarl: error: {_one_line(str(error))}", file=sys.stderr)
+        print(f"metarl: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("metarl: stopped", file=sys.stderr)
@@ -400,62 +283,18 @@ def _parse(
 ) -> Options:
     """Parse with tyro; what it has to complain about becomes one line."""
     extra: dict[str, Any] = {} if default is None else {"default": default}
-    complaints = io.StringIO()
+    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaints):
+        with contextlib.redirect_stderr(said):
             return tyro.cli(command, args=arguments, prog=program, **extra)  # type: ignore[call-overload, no-any-return]
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(_complaint(complaints.getvalue(), command)) from None
-
-
-def _complaint(box: str, command: Any) -> str:
-    """One line from tyro's box: what is wrong, and for an unknown option the nearest that exists."""
-    # A UTF-8 box has its title in the border; without UTF-8 the title is a block of its own.
-    lines = box.splitlines()
-    start = 0 if lines and lines[0].startswith("╭") else 1
-    blocks = [""]
-    for line in (line.strip("│╰╯ ") for line in lines[1 - start :]):
-        if set(line) <= {"─", "-"} and line:
-            blocks.append("")
-        else:
-            blocks[-1] += f" {line}"
-    message = _one_line(blocks[min(start, len(blocks) - 1)]) or "the command line cannot be parsed"
-    unknown = re.match(r"Unrecognized options: (--?[^\s,]+)", message)
-    if unknown:
-        known = [option_name(name) for name in _all_options(command)]
-        return f"unknown option {unknown[1]}{nearest(unknown[1].partition('=')[0], known)}"
-    value = re.match(r"Error parsing (\S+): (.*)", message)
-    if value:
-        literal = re.search(r"'([^']*)'$", value[2])
-        for sign, expected in (
-            ("int()", "a whole number"),
-            ("float", "a number"),
-            ("valid parse", "whole numbers"),
-        ):
-            if sign in value[2]:
-                return f"{value[1]}{f' = {literal[1]}' if literal else ''}; expected {expected}"
-        return f"{value[1]}: {value[2]}"
-    missing = re.match(r"Missing from metarl \S+: (.*)", message)
-    if missing:
-        return f"missing: {missing[1]}"
-    return message
-
-
-def _all_options(command: Any) -> list[str]:
-    names: list[str] = []
-    for name in fields_of(command):
-        names.append(name.removeprefix("where.").removeprefix("what."))
-    return names
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
+        raise ConfigError(complaint(said.getvalue(), command)) from None
 
 
 def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
-    print(f"metarl: warning: {_one_line(str(message))}", file=sys.stderr)
+    print(f"metarl: warning: {one_line(str(message))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

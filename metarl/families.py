@@ -50,7 +50,7 @@ class TaskFamily(ABC):
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
         """tasks x episodes environments in task-major order, under gymnasium's own vector environment."""
-        from metarl.lanes import SyncLaneEnv
+        from metarl.host_lanes import SyncLaneEnv
 
         return SyncLaneEnv(self, tasks, episodes)
 
@@ -94,12 +94,12 @@ class AnalyticFamily(TaskFamily):
         raise FamilyError(f"family '{self.name}' has no picture")
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
-        from metarl.lanes import AnalyticEnv
+        from metarl.analytic_lanes import AnalyticEnv
 
         return AnalyticEnv(self, task, render_mode=render_mode)
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
-        from metarl.lanes import AnalyticVectorEnv
+        from metarl.analytic_lanes import AnalyticVectorEnv
 
         return AnalyticVectorEnv(self, tasks, episodes)
 
@@ -313,7 +313,7 @@ class ObserveTask(TaskFamily):
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
         if isinstance(self.family, AnalyticFamily):
-            from metarl.lanes import AnalyticVectorEnv
+            from metarl.analytic_lanes import AnalyticVectorEnv
 
             return AnalyticVectorEnv(self.family, tasks, episodes, observe_task=True)
         return super().make_vec(tasks, episodes)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metarl.lanes import AnalyticLanes, HostLanes
+from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
@@ -76,7 +76,7 @@ class ReinforcementLearning:
     def __init__(
         self,
         policy: Policy,
-        lanes_for: Callable[[Tasks], AnalyticLanes | HostLanes],
+        lanes_for: Callable[[Tasks], Lanes],
         *,
         horizon: int,
         episodes: int,
@@ -93,7 +93,7 @@ class ReinforcementLearning:
         self.gae_lambda = gae_lambda
         self._lanes_for = lanes_for
         self._surrogate = SURROGATES[surrogate]
-        self._lanes: AnalyticLanes | HostLanes | None = None
+        self._lanes: Lanes | None = None
         self._tasks: Tasks | None = None
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key) -> Episodes:

@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metarl.errors import Divergence, EnvironmentFault
-from metarl.lanes import AnalyticLanes, HostLanes
+from metarl.lanes import Lanes
 from metarl.policies import Policy
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.types import Episodes, TaskParams
 
 
 def rollout(
-    lanes: AnalyticLanes | HostLanes,
+    lanes: Lanes,
     policy: Policy,
     params: TaskParams,
     key: Key,
@@ -70,7 +70,7 @@ def rollout(
 
 
 def collect(
-    lanes: AnalyticLanes | HostLanes,
+    lanes: Lanes,
     policy: Policy,
     params: TaskParams,
     key: Key,

@@ -14,7 +14,8 @@ LAYERS = [
     {"errors", "timing", "allocation"},
     {"config", "types", "tasks", "randomness"},
     {"families", "policies", "returns", "inner", "plugins"},
-    {"losses", "lanes", "trust_region"},
+    {"losses", "analytic_lanes", "host_lanes", "trust_region"},
+    {"lanes"},
     {"rollout"},
     {"problem"},
     {"adaptation", "evaluation", "outer"},
@@ -23,6 +24,7 @@ LAYERS = [
     {"training", "agent"},
     {"api", "adapting", "display", "plots"},
     {"comparison"},
+    {"options", "complaints"},
     {"cli"},
     {"__main__"},
 ]

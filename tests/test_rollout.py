@@ -4,10 +4,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from metarl.analytic_lanes import AnalyticLanes
 from metarl.errors import Divergence, EnvironmentFault
 from metarl.families import AnalyticFamily, declare_family
+from metarl.host_lanes import HostLanes
 from metarl.inner import stack
-from metarl.lanes import AnalyticLanes, HostLanes, make_lanes
+from metarl.lanes import make_lanes
 from metarl.policies import make_policy
 from metarl.randomness import Key
 from metarl.rollout import collect, mean_returns, rollout

@@ -1,0 +1,126 @@
+"""The options of each command; tyro turns them into a command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a training goes."""
+
+    run_dir: Path | None = None
+    """Run directory to create (required)."""
+    config: str | None = None
+    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
+    or_resume: bool = False
+    """Go on with the run if it exists with the same configuration."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    iterations: int | None = None
+    """Meta-iterations in total; as configured by default."""
+    extend_schedule: bool = False
+    """Go on past the end of a schedule, at its last value."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measure how fast a run's policy adapts to held-out tasks."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    family: str | None = None
+    """Another family with the same spaces."""
+    variant: str | None = None
+    """Another variant of the family."""
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test, out-of-distribution, or a JSON file of tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    samples_per_step: int | None = None
+    """Budget of each task in each step in transitions, met by whole episodes; replaces --episodes."""
+    steps: int = 3
+    """Adaptation steps."""
+    inner_lr: float | None = None
+    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    initialisation: str = "trained"
+    """trained, or random: an untrained policy of the same shape."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curve here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories; those that differ in nothing but the seed are one method."""
+    split: str = "meta-test"
+    """Split of the tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    steps: int = 3
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    choose_at: int = 1
+    """Step after which each method's test-time rate is best on meta-validation tasks."""
+    scratch: bool = False
+    """Add an untrained policy, its rate chosen with the same care."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curves here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """Adapt a run's policy to one given task and keep the policy."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    task: str
+    """The task as JSON, for instance '{"goal": [0.3, -0.2]}'."""
+    out: Path
+    """File for the adapted policy (safetensors)."""
+    steps: int = 1
+    """Adaptation steps."""
+    episodes: int = 20
+    """Episodes of each step."""
+    inner_lr: float | None = None
+    """Inner learning rate; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    video: Path | None = None
+    """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
+
+
+@dataclass(frozen=True)
+class FamiliesOptions:
+    """List the task families that are installed."""
