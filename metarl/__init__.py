@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AnalyticFamily": "metarl.families",
-    "DeclaredFamily": "metarl.families",
+    "DeclaredFamily": "metarl.declared",
     "TaskFamily": "metarl.families",
-    "declare_family": "metarl.families",
+    "declare_family": "metarl.declared",
     "load_family": "metarl.plugins",
     "MetarlError": "metarl.errors",
     "MamlTrpoConfig": "metarl.config",

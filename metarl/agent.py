@@ -18,7 +18,8 @@ from safetensors.torch import save as save_safetensors
 
 from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem_over, spaces_from
 from metarl.checkpoint import has_entries, load_selected
-from metarl.config import TrainConfig, check_rates, from_mapping, to_mapping, validate
+from metarl.config import TrainConfig, check_rates, validate
+from metarl.config_files import from_mapping, to_mapping
 from metarl.errors import ConfigError, FamilyError, RunError
 from metarl.host_lanes import HostLanes
 from metarl.inner import adapt_step, stack

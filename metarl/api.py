@@ -20,7 +20,8 @@ from metarl.builder import (
     initial_theta,
 )
 from metarl.checkpoint import load_selected
-from metarl.config import ALGORITHMS, TrainConfig, check_rates, from_mapping, load_preset, preset_for
+from metarl.config import ALGORITHMS, TrainConfig, check_rates
+from metarl.config_files import from_mapping, load_preset, preset_for
 from metarl.errors import ConfigError, nearest
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
 from metarl.plugins import family_variants

@@ -14,16 +14,8 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from metarl.complaints import complaint, one_line
-from metarl.config import (
-    ALGORITHMS,
-    TrainConfig,
-    check_rates,
-    load_preset,
-    option_name,
-    preset_for,
-    presets,
-    validate,
-)
+from metarl.config import ALGORITHMS, TrainConfig, check_rates, option_name, validate
+from metarl.config_files import load_preset, preset_for, presets
 from metarl.errors import ConfigError, MetarlError, nearest
 from metarl.options import AdaptOptions, CompareOptions, EvaluateOptions, FamiliesOptions, ResumeOptions, RunOptions
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from metarl.api import evaluate
 from metarl.checkpoint import load_selected
-from metarl.config import TrainConfig, to_mapping
+from metarl.config import TrainConfig
+from metarl.config_files import to_mapping
 from metarl.errors import ConfigError
 from metarl.evaluation import finite_list, interquartile_mean
 from metarl.run_directory import read_config

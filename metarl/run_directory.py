@@ -10,7 +10,8 @@ from typing import IO, Any
 
 import tomli_w
 
-from metarl.config import ALGORITHMS, TrainConfig, from_mapping, read_toml, to_mapping, validate
+from metarl.config import ALGORITHMS, TrainConfig, validate
+from metarl.config_files import from_mapping, read_toml, to_mapping
 from metarl.errors import RunError, nearest
 
 CONFIG = "config.toml"

@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 
 from metarl.cli import main
-from metarl.config import to_mapping
+from metarl.config_files import to_mapping
 from metarl.training import train
 
 TINY = "--meta-batch-size 2 --episodes 2 --policy.hidden-sizes 8 --validation-tasks 1 --checkpoint-every 2"
@@ -262,6 +262,6 @@ def test_python_m_metarl_and_exit_codes(tmp_path):
 
 
 def test_presets_are_shipped_beside_the_code():
-    import metarl.config
+    import metarl.config_files as files
 
-    assert all(Path(p).is_relative_to(Path(metarl.config.__file__).parent) for p in metarl.config.presets().values())
+    assert all(Path(p).is_relative_to(Path(files.__file__).parent) for p in files.presets().values())

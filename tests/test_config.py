@@ -2,18 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from metarl.config import (
-    ALGORITHMS,
-    MamlTrpoConfig,
-    fields_of,
-    from_mapping,
-    load_preset,
-    preset_for,
-    presets,
-    read_toml,
-    to_mapping,
-    validate,
-)
+from metarl.config import ALGORITHMS, MamlTrpoConfig, fields_of, validate
+from metarl.config_files import from_mapping, load_preset, preset_for, presets, read_toml, to_mapping
 from metarl.errors import ConfigError
 
 

@@ -6,8 +6,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
+from metarl.declared import declare_family
 from metarl.errors import FamilyError
-from metarl.families import ObserveTask, declare_family
+from metarl.families import ObserveTask
 from metarl.plugins import load_family, registered
 from metarl.tasks import (
     ListedSplits,

@@ -12,8 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
     {"errors", "timing", "allocation"},
-    {"config", "types", "tasks", "randomness"},
-    {"families", "policies", "returns", "inner", "plugins"},
+    {"config"},
+    {"config_files", "types", "tasks", "randomness"},
+    {"families"},
+    {"declared", "policies", "returns", "inner", "plugins"},
     {"losses", "analytic_lanes", "host_lanes", "trust_region"},
     {"lanes"},
     {"rollout"},

@@ -5,8 +5,9 @@ import torch
 from gymnasium import spaces
 
 from metarl.analytic_lanes import AnalyticLanes
+from metarl.declared import declare_family
 from metarl.errors import Divergence, EnvironmentFault
-from metarl.families import AnalyticFamily, declare_family
+from metarl.families import AnalyticFamily
 from metarl.host_lanes import HostLanes
 from metarl.inner import stack
 from metarl.lanes import make_lanes

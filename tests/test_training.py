@@ -11,9 +11,10 @@ import torch
 from gymnasium import spaces
 
 from metarl.checkpoint import list_checkpoints, load_checkpoint, load_newest, read_manifest
-from metarl.config import InnerConfig, to_mapping
+from metarl.config import InnerConfig
+from metarl.config_files import to_mapping
+from metarl.declared import declare_family
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
-from metarl.families import declare_family
 from metarl.run_directory import RunLock, read_config
 from metarl.training import read_metrics, resume, train
 

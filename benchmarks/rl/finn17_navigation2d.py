@@ -20,7 +20,8 @@ import metarl
 from metarl.allocation import keep_freed_memory
 from metarl.builder import as_trained, build_family, build_policy, build_rule
 from metarl.checkpoint import load_selected
-from metarl.config import MamlTrpoConfig, load_preset
+from metarl.config import MamlTrpoConfig
+from metarl.config_files import load_preset
 from metarl.display import TrainingDisplay, write_json
 from metarl.evaluation import adaptation_curve
 from metarl.lanes import make_lanes
