@@ -83,8 +83,8 @@ def train(
             raise RunError(f"{run}: not resumed: its {difference}")
         return resume(run, report=report)
     check_device(config.device)
-    with _Session(algorithm, config, run, new=True) as session:
-        return session.run(config.iterations, report)
+    with _Training(algorithm, config, run, new=True) as training:
+        return training.run(config.iterations, report)
 
 
 def resume(
@@ -108,11 +108,11 @@ def resume(
             f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
             "add --extend-schedule to go on at its last value"
         )
-    with _Session(algorithm, config, run, new=False) as session:
-        return session.run(total, report)
+    with _Training(algorithm, config, run, new=False) as training:
+        return training.run(total, report)
 
 
-class _Session:
+class _Training:
     """One process's hold on a run: the objects that its configuration describes, and what it has written."""
 
     def __init__(self, algorithm: str, config: TrainConfig, run: Path, *, new: bool) -> None:
@@ -149,7 +149,7 @@ class _Session:
             self.wall_seconds = manifest["wall_seconds"]
         self.metrics = MetricsFile(run, self.iteration)
 
-    def __enter__(self) -> _Session:
+    def __enter__(self) -> _Training:
         return self
 
     def __exit__(
