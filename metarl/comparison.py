@@ -16,7 +16,7 @@ import numpy as np
 from metarl.api import evaluate
 from metarl.checkpoint import load_selected
 from metarl.config import TrainConfig
-from metarl.config_files import to_mapping
+from metarl.config_files import flat_mapping
 from metarl.errors import ConfigError
 from metarl.evaluation import finite_list, interquartile_mean
 from metarl.run_directory import read_config
@@ -67,7 +67,7 @@ def methods_of(runs: Sequence[Path], *, scratch: bool = False) -> list[Method]:
 
 def _labels(configured: list[tuple[str, TrainConfig]]) -> list[str]:
     """The algorithm's name, and where several methods share it, the options in which they differ."""
-    flat = [(algorithm, _flat(to_mapping(config))) for algorithm, config in configured]
+    flat = [(algorithm, flat_mapping(config)) for algorithm, config in configured]
     labels = []
     for algorithm, options in flat:
         rivals = [other for name, other in flat if name == algorithm and other is not options]
@@ -77,13 +77,6 @@ def _labels(configured: list[tuple[str, TrainConfig]]) -> list[str]:
         named = ", ".join(f"{name} {options.get(name)}" for name in differing)
         labels.append(f"{algorithm} ({named})" if named else algorithm)
     return labels
-
-
-def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in mapping.items():
-        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return out
 
 
 def choose_rate(score: Callable[[float], float], start: float) -> tuple[float, dict[float, float]]:

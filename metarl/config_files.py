@@ -25,6 +25,18 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return mapping
 
 
+def flat_mapping(config: Any) -> dict[str, Any]:
+    """The same values under dotted names, as the command line has them."""
+
+    def opened(mapping: dict[str, Any], prefix: str) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, value in mapping.items():
+            out |= opened(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        return out
+
+    return opened(to_mapping(config), "")
+
+
 def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: str = "") -> Any:
     """`default` with the entries of a TOML table; raises ConfigError naming file, key, value and expectation."""
     hints = get_type_hints(type(default))

@@ -11,7 +11,7 @@ from typing import IO, Any
 import tomli_w
 
 from metarl.config import ALGORITHMS, TrainConfig, validate
-from metarl.config_files import from_mapping, read_toml, to_mapping
+from metarl.config_files import flat_mapping, from_mapping, read_toml, to_mapping
 from metarl.errors import RunError, nearest
 
 CONFIG = "config.toml"
@@ -51,14 +51,7 @@ def read_config(run: Path) -> tuple[str, TrainConfig]:
 
 def first_difference(a: TrainConfig, b: TrainConfig) -> str | None:
     """The first option in which two configurations differ, with both values."""
-
-    def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for name, value in mapping.items():
-            out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-        return out
-
-    left, right = flat(to_mapping(a)), flat(to_mapping(b))
+    left, right = flat_mapping(a), flat_mapping(b)
     for name in sorted(left.keys() | right.keys()):
         if left.get(name) != right.get(name):
             return f"{name} is {left.get(name)} there and {right.get(name)} here"

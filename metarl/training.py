@@ -6,13 +6,12 @@ import importlib
 import json
 import math
 import os
-import signal
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -40,6 +39,8 @@ from metarl.policies import Policy
 from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
+from metarl.stop_signals import StopSignals
+from metarl.tensorboard_events import Events
 from metarl.types import Params, State
 
 Reporter = Callable[[dict[str, Any]], None]
@@ -165,7 +166,7 @@ class _Training:
     def run(self, total: int, report: Reporter | None) -> Outcome:
         """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
         started = time.perf_counter() - self.wall_seconds
-        with _Events(self.run_dir, self.iteration) as events, _StopSignals() as stop:
+        with Events(self.run_dir, self.iteration) as events, StopSignals() as stop:
             while self.iteration < total and stop.received is None:
                 metrics = self._iterate()
                 self.wall_seconds = time.perf_counter() - started
@@ -210,7 +211,7 @@ class _Training:
         self.environment_steps += metrics.pop("transitions")
         return metrics
 
-    def _save(self, events: _Events, *, validate: bool = True) -> None:
+    def _save(self, events: Events, *, validate: bool = True) -> None:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
         facts: dict[str, Any] = {
             "algorithm": self.algorithm,
@@ -257,59 +258,6 @@ def _check_finite(theta: Params, metrics: dict[str, Any], iteration: int) -> Non
         raise Divergence(
             f"iteration {iteration}: {bad[0]} is not finite; the last checkpoint is good; try a smaller --inner.lr"
         )
-
-
-class _StopSignals:
-    """SIGINT and SIGTERM ask for a stop after the iteration; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._stop)
-            except ValueError:  # not the main thread: whoever runs us handles signals
-                break
-        return self
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
-
-    def __exit__(self, *_: object) -> None:
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
-
-
-class _Events:
-    """TensorBoard events of a run."""
-
-    def __init__(self, run: Path, iteration: int) -> None:
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=iteration + 1 if iteration else None)
-
-    def __enter__(self) -> _Events:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-    def write(self, record: dict[str, Any]) -> None:
-        number = record["iteration"]
-        self.write_scalars("return", record["return"], number)
-        for name in ("kl", "outer_loss", "gradient_norm", "environment_steps"):
-            if name in record:
-                self._writer.add_scalar(name, record[name], number)
-        for name, seconds in record.get("seconds", {}).items():
-            self._writer.add_scalar(f"seconds/{name}", seconds, number)
-
-    def write_scalars(self, name: str, curve: list[float | None], number: int) -> None:
-        for step, value in enumerate(curve):
-            if value is not None:
-                self._writer.add_scalar(f"{name}/step-{step}", value, number)
 
 
 def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
