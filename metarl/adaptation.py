@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from metarl.inner import InnerRule, adapt_step, stack
+from torch import Tensor
+
+from metarl.inner import InnerRule, adapt_step, begin
 from metarl.problem import Problem, mean_over_tasks
 from metarl.randomness import Key
 from metarl.tasks import Tasks, number_of_tasks
@@ -24,6 +26,8 @@ class Adaptation(NamedTuple):
     returns: list[float | None]
     """Mean score of the data collected before and after each step; None after the last where there is no query."""
     transitions: int
+    objective: Tensor
+    """Objective of the last data that was collected, for each task."""
 
 
 def collect_adaptation(
@@ -38,7 +42,7 @@ def collect_adaptation(
     query: bool = True,
 ) -> Adaptation:
     """Adapt theta to every task: each step's support data comes from the parameters adapted so far."""
-    params = stack(theta, number_of_tasks(tasks))
+    at = begin(theta, number_of_tasks(tasks))
     supports: list[Any] = []
     returns: list[float | None] = []
     transitions, collected = 0, None
@@ -47,12 +51,13 @@ def collect_adaptation(
             returns.append(None)
             break
         with phase("collect"):
-            collected = problem.collect(params, tasks, key.at(step))
+            collected = problem.collect(at.params, tasks, key.at(step))
             returns.append(float(mean_over_tasks(collected.score)))
             transitions += collected.transitions
         if step < steps:
             supports.append(collected.data)
             with phase("adapt"):
-                params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
-    last = collected.data if collected is not None and query else None
-    return Adaptation(params, supports, last, returns, transitions)
+                at = adapt_step(problem.inner_loss, at, collected.data, rule)
+    assert collected is not None
+    last = collected.data if query else None
+    return Adaptation(at.params, supports, last, returns, transitions, collected.objective)

@@ -22,7 +22,7 @@ from metarl.config import TrainConfig, check_rates, validate
 from metarl.config_files import from_mapping, to_mapping
 from metarl.errors import ConfigError, FamilyError, RunError
 from metarl.host_lanes import HostLanes
-from metarl.inner import adapt_step, stack
+from metarl.inner import adapt_step, begin, stack
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.run_directory import read_config
 from metarl.types import Params
@@ -82,14 +82,14 @@ class Agent:
             lambda _: lanes, self.config, self.policy, horizon=horizon or self.horizon, episodes=episodes
         )
         rule = build_rule(self.config, inner_lr, later_inner_lr)
-        params = stack(self.params, 1)
+        at = begin(self.params, 1)
         key = Key.from_seed(seed).at("adapt")
         returns = []
         for step in range(steps):
-            collected = problem.collect(params, _THIS_ONE, key.at(step))
+            collected = problem.collect(at.params, _THIS_ONE, key.at(step))
             returns.append(float(collected.score))
-            params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
-        adapted = Agent(self.config, {k: v[0].detach() for k, v in params.items()}, self.description, self.horizon)
+            at = adapt_step(problem.inner_loss, at, collected.data, rule)
+        adapted = Agent(self.config, {k: v[0].detach() for k, v in at.params.items()}, self.description, self.horizon)
         adapted.returns = self.returns + returns
         adapted._raw_space = raw_space
         return adapted

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from metarl.config import TrainConfig
 from metarl.errors import ConfigError, RunError
 from metarl.families import TaskFamily
-from metarl.inner import GradientDescent, add_learned_rates
+from metarl.inner import AdamDescent, GradientDescent, add_learned_rates
 from metarl.lanes import Lanes, make_lanes
 from metarl.plugins import load_family
 from metarl.policies import Policy, make_policy
@@ -21,6 +21,7 @@ from metarl.randomness import Key
 from metarl.tasks import Tasks
 from metarl.types import Params
 
+INNER_RULES = {"sgd": GradientDescent, "adam": AdamDescent}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -48,6 +49,7 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
         activation=config.policy.activation,
         initial_log_std=config.policy.initial_log_std,
         min_log_std=config.policy.min_log_std,
+        context=config.policy.context,
     )
 
 
@@ -63,8 +65,8 @@ def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | N
         )
     pattern = {"all": "*", "head": "head.*"}.get(inner.adapt, inner.adapt)
     if lr is None:
-        return GradientDescent(inner.lr, later_lr or inner.later_lr, inner.first_order, pattern)
-    return GradientDescent(lr, later_lr, inner.first_order, pattern)
+        lr, later_lr = inner.lr, later_lr or inner.later_lr
+    return INNER_RULES[inner.optimiser](lr, later_lr, inner.first_order, pattern)
 
 
 def build_problem(

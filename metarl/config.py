@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
@@ -21,10 +22,12 @@ class InnerConfig:
     """Adaptation steps in training; evaluation takes as many as it likes."""
     first_order: bool = False
     """Drop the derivative of the inner gradient (first-order MAML)."""
-    estimator: Literal["low-variance", "naive"] = "low-variance"
-    """Surrogate of the inner loss, which decides what the meta-gradient estimates."""
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    """Gradient descent, or Adam without a first moment."""
+    estimator: Literal["low-variance", "naive", "dice", "e-maml"] = "low-variance"
+    """Surrogate of the inner loss, which decides what the meta-gradient estimates; see docs/mathematics.md."""
     adapt: str = "all"
-    """What adapts: all, head (ANIL), or a pattern of parameter names such as hidden.0.*."""
+    """What adapts: all, head (ANIL), context (CAVIA), or a pattern of parameter names such as hidden.0.*."""
     learned_lr: Literal["none", "per-layer", "per-parameter"] = "none"
     """Learn the inner rates with theta (Meta-SGD), one for each parameter tensor or for each element."""
 
@@ -41,6 +44,8 @@ class PolicyConfig:
     """Initial log standard deviation of normal actions."""
     min_log_std: float = -13.8
     """Lower bound of the log standard deviation."""
+    context: int = 0
+    """Context parameters, read by the first layer beside the observation (CAVIA)."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,15 @@ _AT_LEAST_ONE = (
     "trust_region.curvature_stride",
     "epochs",
 )
-_NOT_NEGATIVE = ("seed", "iterations", "inner.steps", "validation_tasks", "trust_region.damping", "inner_kl_penalty")
+_NOT_NEGATIVE = (
+    "seed",
+    "iterations",
+    "inner.steps",
+    "validation_tasks",
+    "trust_region.damping",
+    "inner_kl_penalty",
+    "policy.context",
+)
 _POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step", "adam.lr", "clip", "step_size")
 _UNIT_INTERVAL = ("gamma", "gae_lambda")
 _BELOW_ONE = ("adam.beta1", "adam.beta2")
@@ -223,13 +236,9 @@ def validate(config: Any, where: str = "") -> None:
             require(name, 0 <= value <= 1, "a number from 0 to 1")
         elif name in _BELOW_ONE:
             require(name, 0 <= value < 1, "a number from 0 to below 1")
-    if isinstance(config, ReptileConfig | PretrainConfig):
-        reason = "none: this outer update differentiates no adaptation, so rates cannot be learned"
-        require("inner.learned_lr", values["inner.learned_lr"] == "none", reason)
-    if isinstance(config, ReptileConfig | PrompConfig):
-        require("inner.steps", values["inner.steps"] >= 1, "at least one step: this outer update needs one")
-    if isinstance(config, ReptileConfig):
-        require("inner.first_order", not values["inner.first_order"], "false: Reptile has no second-order form")
+    if isinstance(config, TrainConfig):
+        for name, expected in _senseless(config):
+            require(name, False, expected)
     require("seed", values["seed"] < 2**63, "a number below 2^63")
     require("policy.hidden_sizes", all(size >= 1 for size in values["policy.hidden_sizes"]), "sizes of at least 1")
     if "trust_region.backtrack_ratio" in values:
@@ -238,6 +247,30 @@ def validate(config: Any, where: str = "") -> None:
             0 < values["trust_region.backtrack_ratio"] < 1,
             "a number between 0 and 1",
         )
+
+
+def _senseless(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Options that do not go together: the one to change, and what is expected of it and why."""
+    inner = config.inner
+    differentiates = not isinstance(config, ReptileConfig | PretrainConfig)
+    if not differentiates and inner.learned_lr != "none":
+        yield "inner.learned_lr", "none: this outer update differentiates no adaptation, so rates cannot be learned"
+    if isinstance(config, ReptileConfig | PrompConfig) and inner.steps == 0:
+        yield "inner.steps", "at least one step: this outer update needs one"
+    if isinstance(config, ReptileConfig) and inner.first_order:
+        yield "inner.first_order", "false: Reptile has no second-order form"
+    if isinstance(config, ReptileConfig) and inner.adapt != "all":
+        yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
+    if inner.optimiser == "adam" and differentiates and not inner.first_order:
+        yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
+    if inner.optimiser == "adam" and inner.learned_lr != "none":
+        yield "inner.optimiser", "sgd: learned rates are those of gradient descent"
+    if inner.estimator == "e-maml" and not isinstance(config, MamlConfig):
+        yield "inner.estimator", "another: E-MAML's score term has a gradient but no value, so only maml can use it"
+    if inner.adapt == "context" and config.policy.context == 0:
+        yield "inner.adapt", "a policy with context parameters: add --policy.context 2, for instance"
+    if inner.adapt != "context" and config.policy.context > 0:
+        yield "policy.context", "0, or --inner.adapt context: context parameters are what adapts, and nothing else"
 
 
 def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metarl.errors import Divergence
-from metarl.inner import InnerRule, adapt_step, stack
+from metarl.inner import Adapting, InnerRule, adapt_step, begin
 from metarl.problem import Collected, Problem
 from metarl.randomness import Key
 from metarl.tasks import Tasks, number_of_tasks, take_tasks
-from metarl.types import Params, TaskParams
+from metarl.types import Params
 
 BLOCK = 50
 """Tasks adapted at once. Part of the position of random numbers, so it is not an option."""
@@ -49,16 +49,16 @@ def adaptation_curve(
     used = [0] * (steps + 1)
     for number, block in enumerate(blocks):
         part = take_tasks(tasks, block)
-        params = stack(theta, number_of_tasks(part))
+        at = begin(theta, number_of_tasks(part))
         diverged: set[int] = set()
         for step in range(steps + 1):
-            params, collected = _collect(problem, theta, params, part, key.at(number, step), diverged)
+            at, collected = _collect(problem, theta, at, part, key.at(number, step), diverged)
             scores[block, step] = collected.score.double().cpu()
             scores[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
                 used[later] += collected.transitions
             if step < steps:
-                params = adapt_step(problem.inner_loss, params, collected.data, rule, step)
+                at = adapt_step(problem.inner_loss, at, collected.data, rule)
             progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))
     return AdaptationCurve(scores, [total / n for total in used])
 
@@ -66,21 +66,25 @@ def adaptation_curve(
 def _collect(
     problem: Problem,
     theta: Params,
-    params: TaskParams,
+    at: Adapting,
     tasks: Tasks,
     key: Key,
     diverged: set[int],
-) -> tuple[TaskParams, Collected]:
+) -> tuple[Adapting, Collected]:
     """Collect; a task whose parameters turn out to have diverged goes on with theta, and is noted in `diverged`."""
-    finite = torch.stack([torch.isfinite(value).reshape(len(value), -1).all(1) for value in params.values()]).all(0)
+    finite = torch.stack([torch.isfinite(value).reshape(len(value), -1).all(1) for value in at.params.values()]).all(0)
     diverged |= set((~finite).nonzero().squeeze(1).tolist())
     while True:
         if diverged:
-            params = {name: value.clone() for name, value in params.items()}
+            params = {name: value.clone() for name, value in at.params.items()}
+            memory = {name: value.clone() for name, value in at.memory.items()}
             for name, value in params.items():
                 value[list(diverged)] = theta[name]
+            for value in memory.values():
+                value[list(diverged)] = 0
+            at = Adapting(params, at.step, memory)
         try:
-            return params, problem.collect(params, tasks, key)
+            return at, problem.collect(at.params, tasks, key)
         except Divergence as error:
             if error.task is None or error.task in diverged:
                 raise

@@ -9,19 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from metarl.errors import ConfigError
-from metarl.types import Params, TaskParams
+from metarl.types import CONTEXT, Params, TaskParams
 
 Data = TypeVar("Data")
 Loss = Callable[[TaskParams, Any], Tensor]
 
 RATE = "inner_lr."
 """Prefix of learned inner learning rates among the parameters."""
+
+
+class Adapting(NamedTuple):
+    """Where the inner loop of every task stands."""
+
+    params: TaskParams
+    step: int = 0
+    """Steps taken so far."""
+    memory: TaskParams = {}  # noqa: RUF012 (never changed in place)
+    """What the rule carries from step to step, as an optimiser's moments; each with a leading `tasks` axis."""
 
 
 class InnerRule(Protocol):
@@ -34,8 +44,8 @@ class InnerRule(Protocol):
         """Names of the parameters that adapt; the others stay as in theta."""
         ...
 
-    def update(self, params: TaskParams, gradient: TaskParams, step: int) -> TaskParams:
-        """New values of the adapted parameters, given all parameters and the gradient of the adapted ones."""
+    def update(self, at: Adapting, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
+        """New values of the adapted parameters, given their gradient, and the rule's memory after the step."""
         ...
 
 
@@ -57,18 +67,37 @@ class GradientDescent:
     def adapted(self, params: TaskParams) -> list[str]:
         return [name for name in params if not name.startswith(RATE) and fnmatchcase(name, self.pattern)]
 
-    def update(self, params: TaskParams, gradient: TaskParams, step: int) -> TaskParams:
-        fixed = self.lr if step == 0 or self.later_lr is None else self.later_lr
-        factor = fixed / self.lr  # a smaller later rate scales learned rates as well
+    def rate(self, name: str, at: Adapting) -> Tensor | float:
+        """The rate of a parameter's next step, a number or a tensor that broadcasts over the parameter."""
+        fixed = self.lr if at.step == 0 or self.later_lr is None else self.later_lr
+        learned = at.params.get(RATE + name)
+        if learned is None:
+            return fixed
+        # A smaller later rate scales learned rates as well; a scalar a layer is broadcast over the parameter's axes.
+        return fixed / self.lr * learned.reshape(*learned.shape, *[1] * (at.params[name].ndim - learned.ndim))
 
-        def rate(name: str) -> Tensor | float:
-            learned = params.get(RATE + name)
-            if learned is None:
-                return fixed
-            # A scalar a layer is broadcast over the parameter's own axes.
-            return factor * learned.reshape(*learned.shape, *[1] * (params[name].ndim - learned.ndim))
+    def update(self, at: Adapting, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
+        return {name: at.params[name] - self.rate(name, at) * slope for name, slope in gradient.items()}, {}
 
-        return {name: params[name] - rate(name) * slope for name, slope in gradient.items()}
+
+@dataclass(frozen=True)
+class AdamDescent(GradientDescent):
+    """Adam without a first moment (beta1 = 0), the inner optimiser of Reptile's supervised experiments.
+
+    The second moment starts afresh for every task, with the usual correction; Nichol et al. (2018, table 3 and their
+    code) let it run on from task to task, which tasks that adapt at the same time cannot do.
+    """
+
+    beta2: float = 0.999
+
+    def update(self, at: Adapting, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
+        correction = 1 - self.beta2 ** (at.step + 1)
+        params, memory = {}, {}
+        for name, slope in gradient.items():
+            before = at.memory.get(name, torch.zeros_like(slope))
+            memory[name] = self.beta2 * before + (1 - self.beta2) * slope.square()
+            params[name] = at.params[name] - self.rate(name, at) * slope / ((memory[name] / correction).sqrt() + 1e-8)
+        return params, memory
 
 
 def add_learned_rates(theta: Params, rule: GradientDescent, kind: str) -> Params:
@@ -97,17 +126,30 @@ def within_bounds(theta: Params, lr: float) -> Params:
 
 
 def stack(theta: Params, tasks: int) -> TaskParams:
-    """The same initialisation for every task, as a view with a leading `tasks` axis."""
-    return {name: value.expand(tasks, *value.shape) for name, value in theta.items()}
+    """The same initialisation for every task, as a view with a leading `tasks` axis.
+
+    Context parameters start from zero for every task and are not learned, so no gradient reaches their start: one
+    that was learned would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2).
+    """
+    return {
+        name: (value.detach() if name == CONTEXT else value).expand(tasks, *value.shape)
+        for name, value in theta.items()
+    }
 
 
-def adapt_step(loss: Loss, params: TaskParams, support: Data, rule: InnerRule, step: int = 0) -> TaskParams:
-    """One adaptation step of every task on its own support data; differentiable in `params`."""
-    chosen = {name: params[name] for name in rule.adapted(params)}
-    gradient = torch.func.grad(lambda p: loss(params | p, support).sum())(chosen)
+def begin(theta: Params, tasks: int) -> Adapting:
+    """Every task at the initialisation."""
+    return Adapting(stack(theta, tasks))
+
+
+def adapt_step(loss: Loss, at: Adapting, support: Data, rule: InnerRule) -> Adapting:
+    """One adaptation step of every task on its own support data; differentiable in the parameters."""
+    chosen = {name: at.params[name] for name in rule.adapted(at.params)}
+    gradient = torch.func.grad(lambda p: loss(at.params | p, support).sum())(chosen)
     if rule.first_order:
         gradient = {name: value.detach() for name, value in gradient.items()}
-    return params | rule.update(params, gradient, step)
+    adapted, memory = rule.update(at, gradient)
+    return Adapting(at.params | adapted, at.step + 1, memory)
 
 
 def replay(loss: Loss, theta: Params, supports: Sequence[Data], rule: InnerRule, tasks: int) -> TaskParams:
@@ -116,7 +158,7 @@ def replay(loss: Loss, theta: Params, supports: Sequence[Data], rule: InnerRule,
     Stands reverse-mode and forward-mode differentiation (Finn et al. 2017, algorithm 3, line 7 for any number
     of steps). With no supports it returns theta for every task.
     """
-    params = stack(theta, tasks)
-    for step, support in enumerate(supports):
-        params = adapt_step(loss, params, support, rule, step)
-    return params
+    at = begin(theta, tasks)
+    for support in supports:
+        at = adapt_step(loss, at, support, rule)
+    return at.params

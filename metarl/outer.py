@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from metarl.config import AdamConfig, TrustRegionConfig
-from metarl.inner import InnerRule, replay
-from metarl.problem import DistributionalProblem, mean_over_tasks
+from metarl.inner import InnerRule, adapt_step, begin, replay
+from metarl.problem import DistributionalProblem, SampledProblem, mean_over_tasks
 from metarl.timing import Phases
 from metarl.trust_region import GaussNewton, conjugate_gradient, line_search
 from metarl.types import Params
@@ -24,6 +25,23 @@ def gradient_of(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Tensor
     value = loss(leaves)
     slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
     return value.detach(), dict(zip(leaves, slopes, strict=True))
+
+
+def sampling_score(
+    problem: SampledProblem, theta: Params, supports: list[Any], objective: Tensor, rule: InnerRule
+) -> Float[Tensor, " tasks"]:
+    """The part of the meta-gradient that comes from theta choosing the support data (Stadie et al. 2018, equation 4).
+
+    -(objective - baseline) log p(supports), the query data's objective credited to all support actions; the baseline
+    is the mean objective of the other tasks, which does not depend on a task's own data.
+    """
+    n = len(objective)
+    advantage = (objective - (objective.sum() - objective) / (n - 1)) if n > 1 else objective
+    at, log_likelihood = begin(theta, n), torch.zeros_like(objective)
+    for support in supports:
+        log_likelihood = log_likelihood + problem.log_likelihood(at.params, support)
+        at = adapt_step(problem.inner_loss, at, support, rule)
+    return -advantage.detach() * log_likelihood
 
 
 def norm(gradient: Params) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metarl.errors import FamilyError
 from metarl.randomness import Key, uniform
-from metarl.types import Params, TaskParams
+from metarl.types import CONTEXT, Params, TaskParams
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -141,6 +141,25 @@ class ModuleNetwork:
         return out.unflatten(1, inputs.shape[1:-1])
 
 
+class ContextNetwork:
+    """A network that reads the task's context parameters beside its input (CAVIA, Zintgraf et al. 2019, section 3).
+
+    `network` takes `size` more inputs. The context is named `context` and starts at zero for every task.
+    """
+
+    def __init__(self, network: Network, size: int) -> None:
+        self.network = network
+        self.size = size
+
+    def initialise(self, key: Key) -> Params:
+        return self.network.initialise(key) | {CONTEXT: torch.zeros(self.size, dtype=torch.float64)}
+
+    def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:
+        context = params[CONTEXT]
+        spread = context.reshape(len(context), *[1] * (inputs.ndim - 2), self.size).expand(*inputs.shape[:-1], -1)
+        return self.network(params, torch.cat([inputs, spread], -1))
+
+
 class GaussianPolicy:
     """Normal actions around a network's output, with a log standard deviation that does not depend on the state."""
 
@@ -193,20 +212,27 @@ def make_policy(
     activation: str = "tanh",
     initial_log_std: float = 0.0,
     min_log_std: float = -13.8,
+    context: int = 0,
 ) -> Policy:
     """The policy that fits a pair of Gymnasium spaces: normal for a flat Box of actions, categorical for Discrete.
 
-    Observations are those of the family's environments, which are flat vectors. Raises FamilyError for others.
+    `context` adds that many context parameters. Observations are those of the family's environments, which are flat
+    vectors. Raises FamilyError for others.
     """
     if not (isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1):
         raise FamilyError(f"observation space {observation_space} is not a flat Box; wrap it in FlattenObservation")
     inputs = observation_space.shape[0]
+
+    def network(outputs: int) -> Network:
+        layers = StackedMLP(inputs + context, outputs, hidden_sizes, activation)
+        return ContextNetwork(layers, context) if context else layers
+
     if isinstance(action_space, spaces.Discrete):
-        return CategoricalPolicy(StackedMLP(inputs, int(action_space.n), hidden_sizes, activation))
+        return CategoricalPolicy(network(int(action_space.n)))
     if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
         actions = action_space.shape[0]
         return GaussianPolicy(
-            StackedMLP(inputs, actions, hidden_sizes, activation),
+            network(actions),
             actions,
             initial_log_std=initial_log_std,
             min_log_std=min_log_std,

@@ -16,7 +16,7 @@ from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
-from metarl.returns import fit_to_returns, policy_batch
+from metarl.returns import fit_to_returns, packed, policy_batch
 from metarl.rollout import collect, mean_returns
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.types import Episodes, PolicyBatch, TaskParams
@@ -31,6 +31,8 @@ class Collected(NamedTuple):
     data: Any
     score: Float[Tensor, " tasks"]
     transitions: int
+    objective: Float[Tensor, " tasks"]
+    """What the outer loss descends on, in its own units: the gradient of -objective is that of the outer loss."""
 
 
 class Problem(Protocol):
@@ -41,6 +43,12 @@ class Problem(Protocol):
     def inner_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
 
     def outer_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
+
+
+class SampledProblem(Problem, Protocol):
+    """A problem whose data depends on the parameters that it was collected with."""
+
+    def log_likelihood(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]: ...
 
 
 class DistributionalProblem(Problem, Protocol):
@@ -93,6 +101,7 @@ class ReinforcementLearning:
         self.gae_lambda = gae_lambda
         self._lanes_for = lanes_for
         self._surrogate = SURROGATES[surrogate]
+        self._needs_order = surrogate == "dice"
         self._lanes: Lanes | None = None
         self._tasks: Tasks | None = None
 
@@ -118,14 +127,24 @@ class ReinforcementLearning:
         """Episodes with advantages."""
         episodes = self.episodes_of(params, tasks, key)
         coefficients = fit_to_returns(episodes, self.gamma)
-        batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
-        return Collected(batch, mean_returns(episodes), episodes.transitions)
+        batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        if not self._needs_order:
+            batch = packed(batch, episodes.mask)
+        # The loss averages over transitions of normalised advantages, where the return is a sum over an episode's.
+        steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
+        discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
+        objective = discounted / episodes.mask.sum((1, 2)) / scale
+        return Collected(batch, mean_returns(episodes), episodes.transitions, objective)
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
         return self.policy.act(params, data.observations)[0]
 
     def inner_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
         return self._surrogate(self.distribution(params, data), data)
+
+    def log_likelihood(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """Log-probability of all actions of a task's data."""
+        return (self.distribution(params, data).log_prob(data.actions) * (data.weights > 0)).sum((1, 2))
 
     def loss_of(self, distribution: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
         return ratio_surrogate(distribution, data)
@@ -144,8 +163,11 @@ class ReinforcementLearning:
         """Every stride-th transition, with weights that sum to one again; more where few would be left.
 
         The first one kept moves on by a step from episode to episode, so that all times are represented; the first
-        transition of the first episode, which no task lacks, is always among them.
+        transition of the first episode, which no task lacks, is always among them. DiCE, which needs whole episodes,
+        gets all of them.
         """
+        if self._needs_order:
+            return data
         episodes, steps = data.weights.shape[1:3]
         place = torch.arange(episodes)[:, None] + torch.arange(steps)
         stride = max(1, min(stride, place.numel() // FEWEST_TRANSITIONS))

@@ -101,11 +101,11 @@ def policy_batch(
     *,
     gamma: float,
     gae_lambda: float,
-) -> PolicyBatch:
+) -> tuple[PolicyBatch, Float[Tensor, " tasks"]]:
     """Attach advantages, normalised within each task, and weights that average over each task's transitions.
 
-    `coefficients` are those of the baseline; None stands for no baseline. Where many episodes ended early the valid
-    transitions are packed into one row a task, since nothing later needs to know where an episode began.
+    `coefficients` are those of the baseline; None stands for no baseline. Returned beside the batch is what each
+    task's advantages were divided by.
     """
     valid = episodes.mask.to(episodes.rewards.dtype)
     if coefficients is None:
@@ -120,14 +120,16 @@ def policy_batch(
     # Where a baseline explains everything the rest is rounding, which must not be blown up to unit size.
     size = (discounted_sums(episodes.rewards, gamma).square() * weights).sum((1, 2), keepdim=True).sqrt()
     deviation = torch.maximum(deviation, NEGLIGIBLE * size)
-    batch = PolicyBatch(
-        episodes.observations, episodes.actions, episodes.log_probs, centred / (deviation + 1e-8), weights
-    )
-    return packed(batch, episodes.mask)
+    scale = deviation + 1e-8
+    batch = PolicyBatch(episodes.observations, episodes.actions, episodes.log_probs, centred / scale, weights)
+    return batch, scale[:, 0, 0]
 
 
 def packed(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"]) -> PolicyBatch:
-    """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least."""
+    """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least.
+
+    Most losses do not need to know where an episode began.
+    """
     valid = mask.flatten(1)
     longest = int(valid.sum(1).max())
     if longest > 0.9 * valid.shape[1]:

@@ -21,6 +21,10 @@ State: TypeAlias = dict[str, Params]
 """What an algorithm carries from one iteration to the next: `theta`, and an optimiser's moments if it has one."""
 
 
+CONTEXT = "context"
+"""Name of the context parameters (CAVIA) among a policy's parameters."""
+
+
 class Episodes(NamedTuple):
     """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""
 

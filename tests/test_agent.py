@@ -9,7 +9,6 @@ from metarl.agent import Agent
 from metarl.builder import describe_spaces, spaces_from
 from metarl.config import InnerConfig, PolicyConfig, TrainConfig
 from metarl.errors import EnvironmentFault, FamilyError, RunError
-from metarl.inner import stack
 from metarl.policies import make_policy
 from metarl.randomness import Key
 from metarl.training import train
@@ -39,21 +38,21 @@ def test_adapts_to_an_environment_and_leaves_the_original_alone(run, family):
 def test_adapting_one_environment_is_the_inner_loop(run, family):
     """Same noise, same steps: the agent's parameters against adapt_step on the analytic batch."""
     from metarl.builder import build_problem, build_rule
-    from metarl.inner import adapt_step
+    from metarl.inner import adapt_step, begin
     from metarl.run_directory import read_config
 
     agent = metarl.load(run)
     adapted = agent.adapt(goal_env(family), episodes=4, steps=2, seed=3)
     _, config = read_config(run)
     problem = build_problem(config, family, agent.policy, episodes=4)
-    params = stack(agent.params, 1)
+    at = begin(agent.params, 1)
     for step in range(2):
         data = problem.collect(
-            params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)
+            at.params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)
         ).data
-        params = adapt_step(problem.inner_loss, params, data, build_rule(config), step)
+        at = adapt_step(problem.inner_loss, at, data, build_rule(config))
     for name, value in adapted.params.items():
-        torch.testing.assert_close(value, params[name][0], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(value, at.params[name][0], atol=1e-4, rtol=1e-3)
 
 
 def test_acts_within_bounds_deterministically_or_not(run):

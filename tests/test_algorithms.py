@@ -22,7 +22,7 @@ from metarl.config import (
     validate,
 )
 from metarl.errors import ConfigError
-from metarl.inner import RATE, GradientDescent, adapt_step, add_learned_rates, replay, stack, within_bounds
+from metarl.inner import RATE, GradientDescent, adapt_step, add_learned_rates, begin, replay, within_bounds
 from metarl.losses import clipped_surrogate, ratio_surrogate
 from metarl.outer import AdamState, adam_step, decayed, gradient_of
 from metarl.policies import Gaussian
@@ -53,7 +53,8 @@ class Quadratics:
         self.tasks = {"index": self.b.numpy()}
 
     def collect(self, params, tasks, key):
-        return Collected((self.a, self.b), -self.inner_loss(params, (self.a, self.b)), 10)
+        score = -self.inner_loss(params, (self.a, self.b))
+        return Collected((self.a, self.b), score, 10, score)
 
     def inner_loss(self, params, data):
         return quadratic(params, data)
@@ -194,7 +195,7 @@ def surrogate(policy):
 def test_anil_adapts_the_head_alone(policy, theta):
     rule = GradientDescent(0.3, pattern="head.*")
     support, query = (random_batch(policy, theta, 2, seed) for seed in (0, 1))
-    adapted = adapt_step(surrogate(policy), stack(theta, 2), support, rule)
+    adapted = adapt_step(surrogate(policy), begin(theta, 2), support, rule).params
     for name, value in adapted.items():
         moved = not torch.equal(value, theta[name].expand_as(value))
         assert moved == name.startswith("head."), name
@@ -263,6 +264,14 @@ def test_a_pattern_that_fits_nothing_is_said(theta):
         (ReptileConfig(inner=InnerConfig(steps=3, first_order=True)), "no second-order form"),
         (PretrainConfig(inner=InnerConfig(learned_lr="per-parameter")), "rates cannot be learned"),
         (PrompConfig(inner=InnerConfig(steps=0)), "at least one step"),
+        (ReptileConfig(inner=InnerConfig(steps=3, adapt="head")), "would stay as it was drawn"),
+        (MamlConfig(inner=InnerConfig(optimiser="adam")), "no derivative where a gradient is zero"),
+        (MamlConfig(inner=InnerConfig(optimiser="adam", first_order=True, learned_lr="per-layer")), "learned rates"),
+        (PrompConfig(inner=InnerConfig(estimator="e-maml")), "only maml can use it"),
+        (MamlTrpoConfig(inner=InnerConfig(estimator="e-maml")), "only maml can use it"),
+        (MamlConfig(inner=InnerConfig(adapt="context")), "add --policy.context 2"),
+        (MamlConfig(policy=PolicyConfig(context=2)), "--inner.adapt context"),
+        (ReptileConfig(inner=InnerConfig(steps=3, adapt="context"), policy=PolicyConfig(context=2)), "Reptile moves"),
     ],
 )
 def test_combinations_that_make_no_sense_are_refused_with_the_reason(config, reason):
@@ -276,6 +285,11 @@ VARIANTS = [
     ("maml", {"inner": InnerConfig(lr=0.3, adapt="head")}),
     ("maml", {"inner": InnerConfig(lr=0.3, learned_lr="per-parameter")}),
     ("maml-trpo", {"inner": InnerConfig(lr=0.3, adapt="head", learned_lr="per-layer")}),
+    ("maml", {"inner": InnerConfig(lr=0.3, adapt="context"), "policy": PolicyConfig(hidden_sizes=(8,), context=2)}),
+    ("maml-trpo", {"inner": InnerConfig(lr=0.3, adapt="context"), "policy": PolicyConfig((8,), context=2)}),
+    ("maml-trpo", {"inner": InnerConfig(lr=0.3, estimator="dice")}),
+    ("maml", {"inner": InnerConfig(lr=0.3, estimator="e-maml", steps=2)}),
+    ("reptile", {"inner": InnerConfig(lr=0.01, steps=2, optimiser="adam")}),
     ("promp", {}),
     ("reptile", {}),
     ("reptile", {"outer": "plain"}),

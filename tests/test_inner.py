@@ -1,9 +1,12 @@
 import pytest
 import torch
 from conftest import central_differences
+from gymnasium import spaces
 
-from metarl.inner import GradientDescent, adapt_step, replay, stack
+from metarl.inner import AdamDescent, GradientDescent, adapt_step, begin, replay, stack
 from metarl.losses import SURROGATES
+from metarl.outer import gradient_of
+from metarl.policies import make_policy
 from metarl.problem import mean_over_tasks
 from metarl.randomness import Key
 from metarl.trust_region import ravel, unravel
@@ -48,13 +51,13 @@ def test_meta_gradient_on_a_quadratic_in_closed_form(quadratics, steps):
 
 def test_later_steps_take_the_later_rate(quadratics):
     a, b, theta = quadratics
-    start = stack(theta, 4)
+    start = begin(theta, 4)
     rule = GradientDescent(0.5, 0.25)
-    gradient = torch.einsum("tij,tj->ti", a, start["x"]) - b
-    first = adapt_step(quadratic, start, (a, b), rule, 0)
-    later = adapt_step(quadratic, start, (a, b), rule, 2)
-    torch.testing.assert_close(first["x"], start["x"] - 0.5 * gradient)
-    torch.testing.assert_close(later["x"], start["x"] - 0.25 * gradient)
+    gradient = torch.einsum("tij,tj->ti", a, start.params["x"]) - b
+    first = adapt_step(quadratic, start, (a, b), rule)
+    later = adapt_step(quadratic, start._replace(step=2), (a, b), rule)
+    torch.testing.assert_close(first.params["x"], start.params["x"] - 0.5 * gradient)
+    torch.testing.assert_close(later.params["x"], start.params["x"] - 0.25 * gradient)
 
 
 def random_batch(policy, theta, tasks, seed, episodes=3, steps=5):
@@ -122,9 +125,9 @@ def test_twenty_tasks_together_adapt_as_each_alone(policy, theta):
     def inner(params, data):
         return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
 
-    together = adapt_step(inner, stack(theta, 20), batch, rule)
+    together = adapt_step(inner, begin(theta, 20), batch, rule).params
     for task in range(20):
-        alone = adapt_step(inner, stack(theta, 1), PolicyBatch(*(x[task : task + 1] for x in batch)), rule)
+        alone = adapt_step(inner, begin(theta, 1), PolicyBatch(*(x[task : task + 1] for x in batch)), rule).params
         for name, value in alone.items():
             torch.testing.assert_close(together[name][task], value[0], rtol=1e-10, atol=1e-12)
 
@@ -150,3 +153,58 @@ def test_initialisation_is_reproducible(policy):
     a, b, c = (policy.initialise(Key.from_seed(s)) for s in (1, 1, 2))
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not torch.equal(a["head.weight"], c["head.weight"])
+
+
+def test_adam_descent_is_torchs_adam_for_every_task(quadratics):
+    a, b, theta = quadratics
+    rule = AdamDescent(0.05, first_order=True)
+    at = begin(theta, 4)
+    for _ in range(5):
+        at = adapt_step(quadratic, at, (a, b), rule)
+    for task in range(4):
+        x = theta["x"].clone().requires_grad_()
+        optimiser = torch.optim.Adam([x], lr=0.05, betas=(0.0, 0.999), eps=1e-8)
+        for _ in range(5):
+            optimiser.zero_grad()
+            quadratic({"x": x[None]}, (a[task : task + 1], b[task : task + 1])).sum().backward()
+            optimiser.step()
+        torch.testing.assert_close(at.params["x"][task], x.detach())
+
+
+def test_context_alone_adapts_and_starts_at_zero(family):
+    """CAVIA: the context moves, theta learns how it moves, and nothing learns where it starts."""
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(8,), context=3)
+    theta = policy.initialise(Key(4))
+    assert theta["context"].tolist() == [0, 0, 0]
+    assert theta["hidden.0.weight"].shape == (8, 5)
+    rule = GradientDescent(1.0, pattern="context")
+    support, query = (random_batch(policy, theta, 2, seed) for seed in (0, 1))
+
+    def inner(params, data):
+        return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
+
+    adapted = replay(inner, theta, [support], rule, 2)
+    assert adapted["context"].abs().min() > 0
+    for name, value in theta.items():
+        assert name == "context" or torch.equal(adapted[name], value.expand_as(adapted[name]))
+
+    learned = {name: value for name, value in theta.items() if name != "context"}
+
+    def outer(vector):
+        params = replay(inner, unravel(vector, learned) | {"context": theta["context"]}, [support], rule, 2)
+        return mean_over_tasks(inner(params, query))
+
+    _, found = gradient_of(lambda at: mean_over_tasks(inner(replay(inner, at, [support], rule, 2), query)), theta)
+    assert found.pop("context").tolist() == [0, 0, 0]
+    expected = central_differences(outer, ravel(learned))
+    assert float((ravel(found) - expected).abs().max() / expected.abs().max()) < 1e-6
+
+
+def test_context_is_an_input_like_any_other(family):
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(8,), context=2)
+    plain = make_policy(spaces.Box(-1, 1, (4,)), family.action_space, hidden_sizes=(8,))
+    theta = policy.initialise(Key(1)) | {"context": torch.tensor([0.5, -2.0], dtype=torch.float64)}
+    observations = torch.randn(1, 3, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    joined = torch.cat([observations, theta["context"].expand(1, 3, 7, 2)], -1)
+    expected = plain.act(stack(theta, 1), joined)[0].mean
+    torch.testing.assert_close(policy.act(stack(theta, 1), observations)[0].mean, expected)

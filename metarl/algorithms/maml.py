@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from metarl.adaptation import collect_adaptation
 from metarl.config import MamlConfig
 from metarl.inner import InnerRule, replay
-from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
-from metarl.problem import Problem, mean_over_tasks
+from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm, sampling_score
+from metarl.problem import SampledProblem, mean_over_tasks
 from metarl.randomness import Key
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
@@ -18,11 +20,12 @@ def initial_state(theta: Params, config: MamlConfig) -> State:
 
 
 def meta_step(
-    state: State, problem: Problem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlConfig, progress: float
+    state: State, problem: SampledProblem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlConfig, progress: float
 ) -> tuple[State, Metrics]:
     """One Adam step along the meta-gradient of the query loss, differentiated through all inner steps.
 
-    With `inner.first_order` the inner gradients are constants: first-order MAML (section 5.2).
+    With `inner.first_order` the inner gradients are constants: first-order MAML (section 5.2). The estimator `e-maml`
+    adds the score of the support data (Stadie et al. 2018).
     """
     phase = Phases()
     theta = state["theta"]
@@ -30,12 +33,14 @@ def meta_step(
 
     with phase("gradient"):
         n = number_of_tasks(tasks)
-        loss, gradient = gradient_of(
-            lambda at: mean_over_tasks(
-                problem.outer_loss(replay(problem.inner_loss, at, data.supports, rule, n), data.query)
-            ),
-            theta,
-        )
+
+        def objective(at: Params) -> Tensor:
+            losses = problem.outer_loss(replay(problem.inner_loss, at, data.supports, rule, n), data.query)
+            if config.inner.estimator == "e-maml":
+                losses = losses + sampling_score(problem, at, data.supports, data.objective, rule)
+            return mean_over_tasks(losses)
+
+        loss, gradient = gradient_of(objective, theta)
         moments = AdamState.from_params(state["optimiser"], theta)
         theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from metarl.adaptation import collect_adaptation
 from metarl.config import PrompConfig
-from metarl.inner import InnerRule, adapt_step, stack
+from metarl.inner import InnerRule, adapt_step, begin
 from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
 from metarl.problem import ClippedProblem, mean_over_tasks
 from metarl.randomness import Key
@@ -36,19 +36,18 @@ def meta_step(
     with phase("gradient"):
         collecting = []
         with torch.no_grad():
-            params = stack(theta, n)
-            for step, support in enumerate(data.supports):
-                collecting.append(problem.distribution(params, support))
-                params = adapt_step(problem.inner_loss, params, support, rule, step)
+            before = begin(theta, n)
+            for support in data.supports:
+                collecting.append(problem.distribution(before.params, support))
+                before = adapt_step(problem.inner_loss, before, support, rule)
 
-        def objective(at: Params) -> Tensor:
-            params, penalty = stack(at, n), torch.zeros((), dtype=next(iter(at.values())).dtype)
-            for step, support in enumerate(data.supports):
-                moved = problem.divergence(problem.distribution(params, support), collecting[step], support)
-                penalty = penalty.to(moved.device) + mean_over_tasks(moved) / len(data.supports)
-                params = adapt_step(problem.inner_loss, params, support, rule, step)
-            clipped = problem.clipped_loss(params, data.query, config.clip)
-            return mean_over_tasks(clipped) + config.inner_kl_penalty * penalty
+        def objective(candidate: Params) -> Tensor:
+            at, moved = begin(candidate, n), []
+            for support, old in zip(data.supports, collecting, strict=True):
+                moved.append(problem.divergence(problem.distribution(at.params, support), old, support))
+                at = adapt_step(problem.inner_loss, at, support, rule)
+            clipped = problem.clipped_loss(at.params, data.query, config.clip)
+            return mean_over_tasks(clipped + config.inner_kl_penalty * torch.stack(moved).mean(0))
 
         moments = AdamState.from_params(state["optimiser"], theta)
         losses = []
