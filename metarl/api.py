@@ -117,7 +117,7 @@ def evaluate(
     rule = build_rule(config, inner_lr, later_inner_lr)
     manifest: dict[str, Any] = {"iteration": None}
     if initialisation == "random":
-        theta = initial_theta(config, policy, seed)
+        theta = initial_theta(config, policy, config.seed)
     else:
         state, manifest = load_selected(run, checkpoint)
         trained = as_trained(config, policy, state["theta"], str(run))

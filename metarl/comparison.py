@@ -79,10 +79,12 @@ def _labels(configured: list[tuple[str, TrainConfig]]) -> list[str]:
     return labels
 
 
-def choose_rate(score: Callable[[float], float], start: float) -> tuple[float, dict[float, float]]:
-    """The best of a geometric grid (factor two) around `start`, extended until the best is inside it.
+def choose_rate(
+    score: Callable[[float], float], start: float, *, factor: float = 2.0, most: int | None = None
+) -> tuple[float, dict[float, float]]:
+    """The best of a geometric grid around `start`, extended until the best is inside it, and all scores.
 
-    Gives up extending after MOST_RATES values; a rate whose score is not finite counts as worst.
+    Gives up extending after `most` values (default: MOST_RATES); a rate whose score is not finite counts as worst.
     """
     tried: dict[float, float] = {}
 
@@ -92,15 +94,15 @@ def choose_rate(score: Callable[[float], float], start: float) -> tuple[float, d
             tried[rate] = value if np.isfinite(value) else -np.inf
         return tried[rate]
 
-    grid = [start / 2, start, start * 2]
+    grid = [start / factor, start, start * factor]
     for rate in grid:
         of(rate)
-    while len(tried) < MOST_RATES:
+    while len(tried) < (most or MOST_RATES):
         best = max(tried, key=lambda r: tried[r])
         if best == min(tried):
-            of(best / 2)
+            of(best / factor)
         elif best == max(tried):
-            of(best * 2)
+            of(best * factor)
         else:
             break
     return max(tried, key=lambda r: tried[r]), dict(sorted(tried.items()))

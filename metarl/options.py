@@ -62,7 +62,7 @@ class EvaluateOptions:
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
     initialisation: str = "trained"
-    """trained, or random: an untrained policy of the same shape."""
+    """trained, or random: what the run itself started from, untrained."""
     json: Path | None = None
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
