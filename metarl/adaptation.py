@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from metarl.inner import InnerRule, adapt_step, begin
@@ -41,7 +42,10 @@ def collect_adaptation(
     *,
     query: bool = True,
 ) -> Adaptation:
-    """Adapt theta to every task: each step's support data comes from the parameters adapted so far."""
+    """Adapt theta to every task: each step's support data comes from the parameters adapted so far.
+
+    Where theta is recorded, so are the steps, and `params` can be differentiated.
+    """
     at = begin(theta, number_of_tasks(tasks))
     supports: list[Any] = []
     returns: list[float | None] = []
@@ -50,7 +54,7 @@ def collect_adaptation(
         if step == steps and not query:
             returns.append(None)
             break
-        with phase("collect"):
+        with phase("collect"), torch.no_grad():
             collected = problem.collect(at.params, tasks, key.at(step))
             returns.append(float(mean_over_tasks(collected.score)))
             transitions += collected.transitions

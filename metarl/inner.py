@@ -144,10 +144,9 @@ def begin(theta: Params, tasks: int) -> Adapting:
 
 def adapt_step(loss: Loss, at: Adapting, support: Data, rule: InnerRule) -> Adapting:
     """One adaptation step of every task on its own support data; differentiable in the parameters."""
-    chosen = {name: at.params[name] for name in rule.adapted(at.params)}
-    gradient = torch.func.grad(lambda p: loss(at.params | p, support).sum())(chosen)
-    if rule.first_order:
-        gradient = {name: value.detach() for name, value in gradient.items()}
+    start = {name: value.detach() for name, value in at.params.items()} if rule.first_order else at.params
+    chosen = {name: start[name] for name in rule.adapted(start)}
+    gradient = torch.func.grad(lambda p: loss(start | p, support).sum())(chosen)
     adapted, memory = rule.update(at, gradient)
     return Adapting(at.params | adapted, at.step + 1, memory)
 

@@ -19,12 +19,22 @@ from metarl.types import Params
 Metrics = dict[str, Any]
 
 
-def gradient_of(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Tensor, Params]:
-    """Value and gradient of a scalar function of theta; parameters that it does not use have gradient zero."""
-    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
-    value = loss(leaves)
+def recorded(theta: Params) -> Params:
+    """theta as leaves of a graph: what is computed from it can be differentiated."""
+    return {name: value.detach().requires_grad_() for name, value in theta.items()}
+
+
+def slopes_of(value: Tensor, leaves: Params) -> Params:
+    """Gradient of a scalar with respect to `recorded` parameters; zero for those that it does not depend on."""
     slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
-    return value.detach(), dict(zip(leaves, slopes, strict=True))
+    return dict(zip(leaves, slopes, strict=True))
+
+
+def gradient_of(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Tensor, Params]:
+    """Value and gradient of a scalar function of theta."""
+    leaves = recorded(theta)
+    value = loss(leaves)
+    return value.detach(), slopes_of(value, leaves)
 
 
 def sampling_score(

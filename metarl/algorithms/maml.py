@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from metarl.adaptation import collect_adaptation
 from metarl.config import MamlConfig
-from metarl.inner import InnerRule, replay
-from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm, sampling_score
+from metarl.inner import InnerRule
+from metarl.outer import AdamState, Metrics, adam_step, decayed, described, norm, recorded, sampling_score, slopes_of
 from metarl.problem import SampledProblem, mean_over_tasks
 from metarl.randomness import Key
-from metarl.tasks import Tasks, number_of_tasks
+from metarl.tasks import Tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
 
@@ -28,26 +26,23 @@ def meta_step(
     adds the score of the support data (Stadie et al. 2018).
     """
     phase = Phases()
-    theta = state["theta"]
+    # The graph of the adaptation is recorded as it happens, so that nothing is computed twice.
+    theta = recorded(state["theta"])
     data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
 
     with phase("gradient"):
-        n = number_of_tasks(tasks)
-
-        def objective(at: Params) -> Tensor:
-            losses = problem.outer_loss(replay(problem.inner_loss, at, data.supports, rule, n), data.query)
-            if config.inner.estimator == "e-maml":
-                losses = losses + sampling_score(problem, at, data.supports, data.objective, rule)
-            return mean_over_tasks(losses)
-
-        loss, gradient = gradient_of(objective, theta)
+        losses = problem.outer_loss(data.params, data.query)
+        if config.inner.estimator == "e-maml":
+            losses = losses + sampling_score(problem, theta, data.supports, data.objective, rule)
+        loss = mean_over_tasks(losses)
+        gradient = slopes_of(loss, theta)
         moments = AdamState.from_params(state["optimiser"], theta)
-        theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
+        theta, moments = adam_step(state["theta"], gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {
         "return": data.returns,
         "transitions": data.transitions,
-        "outer_loss": float(loss),
+        "outer_loss": float(loss.detach()),
         "gradient_norm": norm(gradient),
     }
     return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

@@ -9,6 +9,7 @@ from metarl.adaptation import collect_adaptation
 from metarl.config import PrompConfig
 from metarl.inner import InnerRule, adapt_step, begin
 from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
+from metarl.policies import Distribution
 from metarl.problem import ClippedProblem, mean_over_tasks
 from metarl.randomness import Key
 from metarl.tasks import Tasks, number_of_tasks
@@ -34,17 +35,15 @@ def meta_step(
     data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
 
     with phase("gradient"):
-        collecting = []
-        with torch.no_grad():
-            before = begin(theta, n)
-            for support in data.supports:
-                collecting.append(problem.distribution(before.params, support))
-                before = adapt_step(problem.inner_loss, before, support, rule)
+        collecting: list[Distribution] = []
 
         def objective(candidate: Params) -> Tensor:
             at, moved = begin(candidate, n), []
-            for support, old in zip(data.supports, collecting, strict=True):
-                moved.append(problem.divergence(problem.distribution(at.params, support), old, support))
+            for step, support in enumerate(data.supports):
+                policy = problem.distribution(at.params, support)
+                if step == len(collecting):  # the first epoch is at the parameters that collected the data
+                    collecting.append(type(policy)(*(part.detach() for part in policy)))
+                moved.append(problem.divergence(policy, collecting[step], support))
                 at = adapt_step(problem.inner_loss, at, support, rule)
             clipped = problem.clipped_loss(at.params, data.query, config.clip)
             return mean_over_tasks(clipped + config.inner_kl_penalty * torch.stack(moved).mean(0))
