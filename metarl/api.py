@@ -20,9 +20,9 @@ from metarl.builder import (
     initial_theta,
 )
 from metarl.checkpoint import load_selected
-from metarl.config import ALGORITHMS, TrainConfig, check_rates
+from metarl.config import TrainConfig, check_rates, find_algorithm
 from metarl.config_files import from_mapping, load_preset, preset_for
-from metarl.errors import ConfigError, nearest
+from metarl.errors import ConfigError
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
 from metarl.plugins import family_variants
 from metarl.randomness import Key
@@ -37,7 +37,7 @@ def default_config(algorithm: str, family: str = "navigation2d", variant: str | 
     name = preset_for(algorithm, family, variant)
     if name is not None:
         return load_preset(algorithm, name)[0]
-    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant)
+    return replace(find_algorithm(algorithm).config(), family=family, variant=variant)
 
 
 def train(
@@ -55,8 +55,7 @@ def train(
     A budget given as `episodes` replaces a preset's `samples_per_step`. Ctrl-C saves and raises
     KeyboardInterrupt; SIGTERM saves and exits.
     """
-    if algorithm not in ALGORITHMS:
-        raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
+    find_algorithm(algorithm)
     if config is not None and (variant is not None or family is not None):
         raise ConfigError("config and family or variant were both given; expected one or the other")
     base = config if config is not None else default_config(algorithm, family or "navigation2d", variant)

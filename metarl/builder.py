@@ -12,6 +12,7 @@ from gymnasium import spaces
 from metarl.config import TrainConfig
 from metarl.errors import ConfigError, RunError
 from metarl.families import TaskFamily
+from metarl.importing import import_attribute
 from metarl.inner import AdamDescent, GradientDescent, add_learned_rates
 from metarl.lanes import Lanes, make_lanes
 from metarl.plugins import load_family
@@ -66,7 +67,16 @@ def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | N
     pattern = {"all": "*", "head": "head.*"}.get(inner.adapt, inner.adapt)
     if lr is None:
         lr, later_lr = inner.lr, later_lr or inner.later_lr
-    return INNER_RULES[inner.optimiser](lr, later_lr, inner.first_order, pattern)
+    return _inner_rule(inner.optimiser)(lr, later_lr, inner.first_order, pattern)
+
+
+def _inner_rule(name: str) -> type[GradientDescent]:
+    if name in INNER_RULES:
+        return INNER_RULES[name]
+    rule = import_attribute(name, f"--inner.optimiser = {name}", ConfigError)
+    if not (isinstance(rule, type) and issubclass(rule, GradientDescent)):
+        raise ConfigError(f"--inner.optimiser = {name}; expected a class that extends metarl.inner.GradientDescent")
+    return rule
 
 
 def build_problem(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from metarl.complaints import complaint, one_line
-from metarl.config import ALGORITHMS, TrainConfig, check_rates, option_name, validate
+from metarl.config import ALGORITHMS, TrainConfig, check_rates, find_algorithm, option_name, validate
 from metarl.config_files import load_preset, preset_for, presets
 from metarl.errors import ConfigError, MetarlError, nearest
 from metarl.options import AdaptOptions, CompareOptions, EvaluateOptions, FamiliesOptions, ResumeOptions, RunOptions
@@ -59,8 +59,7 @@ def _train(arguments: list[str]) -> int:
         )
         return 0
     algorithm, rest = arguments[0], arguments[1:]
-    if algorithm not in ALGORITHMS:
-        raise ConfigError(f"unknown algorithm '{algorithm}'{nearest(algorithm, ALGORITHMS)}")
+    found = find_algorithm(algorithm)
     asks_help = any(argument in ("-h", "--help") for argument in rest)
     default, chosen = _default_config(algorithm, rest, asks_help)
     if _value_of(rest, "--episodes") is not None:
@@ -76,7 +75,7 @@ def _train(arguments: list[str]) -> int:
         "what": Annotated[type(default), tyro.conf.arg(name="")],
     }
     Command.__doc__ = (
-        f"{ALGORITHMS[algorithm].summary}\n\nDefaults shown are those of {chosen}; without --config the preset of "
+        f"{found.summary}\n\nDefaults shown are those of {chosen}; without --config the preset of "
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
     options = _parse(Command, rest, f"metarl train {algorithm}", default=Command(RunOptions(), default))
@@ -118,7 +117,7 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
     name = preset_for(algorithm, family, variant)
     if name is not None:
         return load_preset(algorithm, name)[0], f"the preset {name}"
-    return replace(ALGORITHMS[algorithm].config(), family=family, variant=variant), "the algorithm"
+    return replace(find_algorithm(algorithm).config(), family=family, variant=variant), "the algorithm"
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:

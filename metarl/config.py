@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from metarl.errors import ConfigError
+from metarl.errors import ConfigError, nearest
+from metarl.importing import import_attribute
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class InnerConfig:
     """Adaptation steps in training; evaluation takes as many as it likes."""
     first_order: bool = False
     """Drop the derivative of the inner gradient (first-order MAML)."""
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    """Gradient descent, or Adam without a first moment."""
+    optimiser: str = "sgd"
+    """sgd (gradient descent), adam (without a first moment), or an inner rule of your own as module:attribute."""
     estimator: Literal["low-variance", "naive", "dice", "e-maml"] = "low-variance"
     """Surrogate of the inner loss, which decides what the meta-gradient estimates; see docs/mathematics.md."""
     adapt: str = "all"
@@ -184,6 +186,8 @@ def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
     return names
 
 
+INNER_OPTIMISERS = ("sgd", "adam")
+
 _AT_LEAST_ONE = (
     "meta_batch_size",
     "episodes",
@@ -221,6 +225,12 @@ def validate(config: Any, where: str = "") -> None:
             place = f"{where}: {name}" if where else option_name(name)
             raise ConfigError(f"{place} = {values[name]}; expected {expected}")
 
+    optimiser = values.get("inner.optimiser", "sgd")
+    require(
+        "inner.optimiser",
+        optimiser in INNER_OPTIMISERS or ":" in optimiser,
+        f"{' or '.join(INNER_OPTIMISERS)}, or your own as module:attribute{nearest(optimiser, INNER_OPTIMISERS)}",
+    )
     for name, value in values.items():
         if isinstance(value, float):
             require(name, math.isfinite(value), "a finite number")
@@ -311,3 +321,22 @@ ALGORITHMS = {
         PretrainConfig, "metarl.algorithms.pretrain", "joint training over all tasks, the baseline to beat"
     ),
 }
+
+
+def find_algorithm(name: str) -> Algorithm:
+    """The outer update of that name, or the one that a configuration class `module:Class` belongs to.
+
+    Such a class is a dataclass that extends TrainConfig; its module offers `initial_state` and `meta_step`.
+    Raises ConfigError for whatever is not one.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    if ":" not in name:
+        raise ConfigError(f"unknown algorithm '{name}'{nearest(name, ALGORITHMS)}; your own is named module:Class")
+    config = import_attribute(name, f"algorithm '{name}'", ConfigError)
+    if not (isinstance(config, type) and issubclass(config, TrainConfig) and is_dataclass(config)):
+        raise ConfigError(f"algorithm '{name}': expected a dataclass that extends metarl.config.TrainConfig")
+    for function in ("initial_state", "meta_step"):
+        if not callable(getattr(sys.modules[config.__module__], function, None)):
+            raise ConfigError(f"algorithm '{name}': module {config.__module__} has no function '{function}'")
+    return Algorithm(config, config.__module__, (config.__doc__ or name).splitlines()[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from metarl.config import ALGORITHMS
+from metarl.config import find_algorithm
 from metarl.errors import ConfigError, nearest
 
 
@@ -98,7 +98,7 @@ def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
         raise ConfigError(
             f"{path}: algorithm = {declared!r}; expected {algorithm!r}, the algorithm on the command line"
         )
-    return from_mapping(ALGORITHMS[algorithm].config(), mapping, str(path)), str(path)
+    return from_mapping(find_algorithm(algorithm).config(), mapping, str(path)), str(path)
 
 
 def presets() -> dict[str, Path]:

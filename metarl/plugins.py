@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from metarl.errors import FamilyError, MetarlError, nearest
 from metarl.families import ObserveTask, TaskFamily
+from metarl.importing import import_attribute
 
 GROUP = "metarl.families"
 
@@ -58,21 +57,8 @@ def family_variants(name: str) -> tuple[str, ...]:
 
 def _load(name: str) -> Any:
     if ":" in name:
-        module_name, _, attribute = name.partition(":")
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
-        try:
-            module = importlib.import_module(module_name)
-        except MetarlError:
-            raise
-        except Exception as error:
-            raise FamilyError(
-                f"family '{name}': importing {module_name} raised {type(error).__name__}: {error}"
-            ) from error
-        if not hasattr(module, attribute):
-            names = [n for n in vars(module) if not n.startswith("_")]
-            raise FamilyError(f"family '{name}': module {module_name} has no '{attribute}'{nearest(attribute, names)}")
-        target = getattr(module, attribute)
+        module_name = name.partition(":")[0]
+        target = import_attribute(name, f"family '{name}'", FamilyError)
         # A run directory names its family, and may come from a stranger: only what the module itself offers as a
         # family is called, not any function that can be reached through it.
         library = module_name.split(".")[0] in sys.stdlib_module_names

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import tomli_w
 
-from metarl.config import ALGORITHMS, TrainConfig, validate
+from metarl.config import TrainConfig, find_algorithm, validate
 from metarl.config_files import flat_mapping, from_mapping, read_toml, to_mapping
-from metarl.errors import RunError, nearest
+from metarl.errors import ConfigError, RunError
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -42,9 +42,11 @@ def read_config(run: Path) -> tuple[str, TrainConfig]:
         raise RunError(f"{run}: not a run directory: it has no {CONFIG}")
     mapping = read_toml(path)
     algorithm = mapping.pop("algorithm", None)
-    if algorithm not in ALGORITHMS:
-        raise RunError(f"{path}: unknown algorithm '{algorithm}'{nearest(str(algorithm), ALGORITHMS)}")
-    config = from_mapping(ALGORITHMS[algorithm].config(), mapping, str(path))
+    try:
+        default = find_algorithm(str(algorithm)).config()
+    except ConfigError as error:
+        raise RunError(f"{path}: {error}") from None
+    config = from_mapping(default, mapping, str(path))
     validate(config, str(path))
     return algorithm, config
 

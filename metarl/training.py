@@ -30,7 +30,7 @@ from metarl.builder import (
     initial_theta,
 )
 from metarl.checkpoint import aligned, load_newest, save_checkpoint
-from metarl.config import ALGORITHMS, TrainConfig, has_schedule, validate
+from metarl.config import TrainConfig, find_algorithm, has_schedule, validate
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.families import TaskFamily
@@ -119,7 +119,7 @@ class _Training:
     def __init__(self, algorithm: str, config: TrainConfig, run: Path, *, new: bool) -> None:
         keep_freed_memory()
         self.algorithm, self.config, self.run_dir = algorithm, config, run
-        self.module: Any = importlib.import_module(ALGORITHMS[algorithm].module)
+        self.module: Any = importlib.import_module(find_algorithm(algorithm).module)
         self.family: TaskFamily = build_family(config)
         self.policy: Policy = build_policy(config, self.family.observation_space, self.family.action_space)
         self.problem = build_problem(config, self.family, self.policy)

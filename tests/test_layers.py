@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "timing", "allocation", "stop_signals", "tensorboard_events"},
+    {"errors", "importing", "timing", "allocation", "stop_signals", "tensorboard_events"},
     {"config"},
     {"config_files", "types", "tasks", "randomness"},
     {"families"},
