@@ -1,0 +1,45 @@
+"""The comparison's statistics against rliable, which Agarwal et al. (2021) published; runs where it is installed."""
+
+import numpy as np
+import pytest
+
+from metarl.comparison import probability_of_improvement, stratified_intervals
+from metarl.evaluation import interquartile_mean
+
+metrics = pytest.importorskip(
+    "rliable.metrics", reason="compared where it is installed: pip install rliable 'pandas<3'"
+)
+
+
+@pytest.fixture
+def scores():
+    """Five seeds of twelve tasks that differ in their level, for two methods."""
+    rng = np.random.default_rng(3)
+    level = rng.normal(0, 3, 12)
+    return rng.normal(level, 1.0, (5, 12)), rng.normal(level + 0.4, 2.0, (5, 12))
+
+
+def test_interquartile_mean(scores):
+    for values in scores:
+        assert interquartile_mean(values.reshape(-1)) == pytest.approx(metrics.aggregate_iqm(values), abs=1e-12)
+
+
+def test_probability_of_improvement(scores):
+    ours, theirs = scores
+    assert probability_of_improvement(ours, theirs) == pytest.approx(
+        metrics.probability_of_improvement(ours, theirs), abs=1e-12
+    )
+
+
+def test_stratified_bootstrap_intervals(scores):
+    """Both are random: ends agree within a tenth of the interval."""
+    from rliable import library
+
+    for values in scores:
+        _, intervals = library.get_interval_estimates(
+            {"method": values}, lambda x: np.array([metrics.aggregate_iqm(x)]), reps=4000
+        )
+        low, high = stratified_intervals(values[..., None], resamples=4000)
+        width = float(high[0] - low[0])
+        assert float(low[0]) == pytest.approx(float(intervals["method"][0, 0]), abs=0.1 * width)
+        assert float(high[0]) == pytest.approx(float(intervals["method"][1, 0]), abs=0.1 * width)
