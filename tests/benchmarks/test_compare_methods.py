@@ -1,0 +1,90 @@
+"""The comparison of methods: equal budgets, a search that is the same for all, and a table that is made."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.rl import compare_methods
+from benchmarks.rl.methods import SUITES, methods_on
+from metarl.config import validate
+from metarl.config_files import load_preset
+from metarl.training import read_metrics
+
+COLLECTIONS = {"maml": 2, "maml-trpo": 2, "promp": 2, "reptile": 3, "pretrain": 1}
+
+
+@pytest.mark.parametrize("family", SUITES)
+def test_every_method_gets_the_same_budget(family):
+    suite = SUITES[family]
+    for name, method in methods_on(suite).items():
+        config = method.configuration(suite, method.outer_start, suite.inner_lr)
+        validate(config)
+        used = config.iterations * COLLECTIONS[method.algorithm] * suite.transitions
+        assert used == pytest.approx(suite.budget, rel=0.015), name
+        steps = 1 if method.algorithm != "reptile" else 3
+        assert config.inner.steps == steps
+
+
+def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
+    """Scores that peak at outer 0.27 and inner 0.05, far from where the search starts."""
+    import math
+
+    def score(run, config):
+        asked.append(config.seed)
+        return -abs(math.log(config.adam.lr / 0.081)) - abs(math.log(config.inner.lr / 0.05))
+
+    asked: list[int] = []
+    monkeypatch.setattr(compare_methods, "run_of", lambda place, algorithm, config: place)
+    monkeypatch.setattr(compare_methods, "score_of", score)
+    suite = SUITES["coupled-direction"]
+    found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, trials=6)
+    assert found.config.adam.lr == pytest.approx(0.081)
+    assert found.config.inner.lr == pytest.approx(0.05)
+    assert found.at_edge == []
+    assert len(found.trials["outer"]) == 6
+    assert set(asked) == {compare_methods.TUNING_SEED}
+    short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, trials=3)
+    assert short.at_edge == ["outer", "inner"]
+
+
+def test_the_table_is_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.comparison.RESAMPLES", 50)
+    monkeypatch.setitem(SUITES, "coupled-direction", replace(SUITES["coupled-direction"], budget=100_000))
+    options = compare_methods.Options(
+        out=tmp_path,
+        families=("coupled-direction",),
+        methods=("MAML", "oracle"),
+        tasks=3,
+        quick=True,
+    )
+    compare_methods.main(options)
+    table = capsys.readouterr().out
+    place = tmp_path / "coupled-direction"
+    result = json.loads((place / "table.json").read_text())
+    assert {entry["label"] for entry in result["methods"]} == {"MAML", "oracle", "scratch"}
+    assert all(f"| {entry['label']} |" in table for entry in result["methods"])
+    assert {len(entry["runs"]) for entry in result["methods"]} == {2}
+    assert (place / "curves.png").stat().st_size > 5000
+    assert result["probability_of_improvement"]["MAML"].keys() == {"oracle", "scratch"}
+    # What is shipped as a preset is what was trained.
+    config, _ = load_preset("maml", str(place / "maml" / "preset.toml"))
+    assert len(read_metrics(place / "maml" / "seed-1")) == config.iterations
+    # Made again, nothing is trained again.
+    monkeypatch.setattr("metarl.training._Training._iterate", lambda self: pytest.fail("trained again"))
+    compare_methods.main(options)
+
+
+def test_costs_of_each_method_are_printed(capsys, monkeypatch):
+    from benchmarks import algorithm_costs
+
+    monkeypatch.setattr(algorithm_costs, "ROWS", ("MAML", "first-order MAML", "ANIL", "ANIL, first-order"))
+    monkeypatch.setattr(algorithm_costs, "WARM_UP", 0)
+    algorithm_costs.main(["--iterations", "1", "--tasks", "2", "--samples", "100"])
+    printed = capsys.readouterr().out
+    for name in algorithm_costs.ROWS:
+        assert f"| {name} |" in printed
+    assert "times that of first-order MAML" in printed
