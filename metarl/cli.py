@@ -16,8 +16,16 @@ import tyro
 from metarl.complaints import complaint, one_line
 from metarl.config import ALGORITHMS, TrainConfig, check_rates, find_algorithm, option_name, validate
 from metarl.config_files import load_preset, preset_for, presets
-from metarl.errors import ConfigError, MetarlError, nearest
-from metarl.options import AdaptOptions, CompareOptions, EvaluateOptions, FamiliesOptions, ResumeOptions, RunOptions
+from metarl.errors import ConfigError, FamilyError, MetarlError, nearest
+from metarl.options import (
+    AdaptOptions,
+    CheckOptions,
+    CompareOptions,
+    EvaluateOptions,
+    FamiliesOptions,
+    ResumeOptions,
+    RunOptions,
+)
 
 Options = TypeVar("Options")
 
@@ -250,12 +258,32 @@ def _families(arguments: list[str]) -> int:
     return 0
 
 
+def _check(arguments: list[str]) -> int:
+    options = _parse(CheckOptions, arguments, "metarl check")
+    from metarl.checking import check_family
+    from metarl.plugins import load_family
+
+    family = load_family(options.family, options.variant)
+    failed = 0
+    for finding in check_family(family):
+        print(f"{finding.verdict}  {finding.promise:18} {one_line(finding.found)}", flush=True)
+        if finding.verdict == "fail":
+            failed += 1
+            if finding.mend:
+                print(f"      mend: {finding.mend}", flush=True)
+    family.close()
+    if failed:
+        raise FamilyError(f"family '{options.family}' breaks {failed} of its promises")
+    return 0
+
+
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "train": (_train, "meta-train into a new run directory"),
     "resume": (_resume, "go on with a run, exactly"),
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
+    "check": (_check, "does a task family keep its promises"),
     "families": (_families, "task families that are installed"),
 }
 

@@ -124,3 +124,13 @@ class AdaptOptions:
 @dataclass(frozen=True)
 class FamiliesOptions:
     """List the task families that are installed."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Look into whether a task family keeps its promises, and say how to mend what it does not."""
+
+    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
+    """A registered name, or module:attribute."""
+    variant: str | None = None
+    """Variant of the family; its default if none is given."""

@@ -1,0 +1,322 @@
+"""`metarl check` on families that are whole, and on families with one fault each."""
+
+import threading
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from test_cli import metarl
+
+from metarl.checking import PROMISES, check_family
+from metarl.declared import declare_family
+from metarl.families import ObserveTask, TaskFamily
+from metarl.plugins import load_family, registered
+from metarl.tasks import UniformSplits, shared_splits
+
+LIMIT = 12
+
+
+class Slide(gymnasium.Env):
+    """A point on a line is pushed, drifts and is rewarded for being near its goal."""
+
+    observation_space = spaces.Box(-20, 20, (1,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, task):
+        self.goal, self.drift = float(task["goal"]), float(task["drift"])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = self.np_random.uniform(-0.1, 0.1)
+        return self.observed(), {}
+
+    def step(self, action):
+        self.place += float(action[0]) + self.drift
+        return self.observed(), -abs(self.place - self.goal), False, False, {}
+
+    def observed(self):
+        return np.array([self.place], np.float32)
+
+
+class Slides(TaskFamily):
+    """A whole family; each fault below changes one thing."""
+
+    name = "slides"
+    horizon = LIMIT
+    task_space = spaces.Dict(
+        {"goal": spaces.Box(-1.0, 1.0, (), np.float32), "drift": spaces.Box(0.0, 0.3, (), np.float32)}
+    )
+    observation_space = Slide.observation_space
+    action_space = Slide.action_space
+    splits = UniformSplits(task_space)
+    env = Slide
+
+    def make(self, task, *, render_mode=None):
+        return TimeLimit(self.env(task), LIMIT)
+
+    def set_task(self, env, task):
+        env.unwrapped.goal, env.unwrapped.drift = float(task["goal"]), float(task["drift"])
+
+
+def failures(family):
+    return {finding.promise: finding for finding in check_family(family) if finding.verdict == "fail"}
+
+
+def over(slide):
+    """The family over another environment."""
+    return type("Faulty", (Slides,), {"env": slide})()
+
+
+@pytest.mark.parametrize("observe_task", [False, True])
+def test_a_whole_family_passes(observe_task):
+    family = ObserveTask(Slides()) if observe_task else Slides()
+    found = {finding.promise: finding.verdict for finding in check_family(family)}
+    found.pop("stable-baselines3")
+    assert found == {promise: "pass" for promise in PROMISES if promise != "stable-baselines3"}
+
+
+@pytest.mark.parametrize("name", sorted(registered()))
+def test_what_ships_passes(name):
+    assert failures(load_family(name)) == {}
+
+
+def test_a_declared_family_passes():
+    space = spaces.Dict({"g": spaces.Box(5.0, 15.0, ())})
+    assert failures(declare_family("Pendulum-v1", space, horizon=40)) == {}
+
+
+class NoHorizon(Slides):
+    horizon = 0
+
+
+class ImageObservations(Slides):
+    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+
+class TasksOutside(Slides):
+    splits = UniformSplits(spaces.Dict({"goal": spaces.Box(-9.0, 9.0, ()), "drift": spaces.Box(0.0, 0.3, ())}))
+
+
+class GlobalRandomness(Slides):
+    def sample_tasks(self, n, split, rng):
+        return self.splits.sample(n, split, np.random.default_rng())
+
+
+class OverlappingSplits(Slides):
+    splits = shared_splits([{"goal": np.float32(g), "drift": np.float32(g / 10)} for g in (0, 1)])
+
+    def __init__(self):
+        self.splits.kind = "disjoint"
+
+
+class DoublePrecisionTasks(Slides):
+    def sample_tasks(self, n, split, rng):
+        return {"goal": rng.uniform(-1, 1, n), "drift": rng.uniform(0, 0.3, n)}
+
+
+class Widening(Slide):
+    def __init__(self, task):
+        super().__init__(task)
+        self.observation_space = spaces.Box(-20, 20, (1 + (self.goal > 0),), np.float32)
+
+    def observed(self):
+        return np.full(self.observation_space.shape, self.place, np.float32)
+
+
+class NotANumber(Slide):
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        return (observation, np.sqrt(self.place - 3) if self.place < 3 else reward, *rest)
+
+
+class DoublePrecision(Slide):
+    def observed(self):
+        return np.array([self.place])
+
+
+class OutOfBounds(Slide):
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+
+
+class OutOfBoundsFamily(Slides):
+    env = OutOfBounds
+    observation_space = OutOfBounds.observation_space
+
+
+class NoInfo(Slide):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class Unseeded(Slide):
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = np.random.uniform(-0.1, 0.1)
+        return self.observed(), {}
+
+
+class Driftless(Slide):
+    def __init__(self, task):
+        super().__init__(task)
+        self.drift = 0.1
+
+
+class DriftlessFamily(Slides):
+    env = Driftless
+
+    def set_task(self, env, task):
+        env.unwrapped.goal = float(task["goal"])
+
+
+class Compounding(Slides):
+    def set_task(self, env, task):
+        env.unwrapped.goal = float(task["goal"])
+        env.unwrapped.drift = env.unwrapped.drift / 2 + float(task["drift"])
+
+
+class HalfSet(Slides):
+    def set_task(self, env, task):
+        env.unwrapped.goal = float(task["goal"])
+
+
+class Forgetful(Slide):
+    started = False
+
+    def reset(self, *, seed=None, options=None):
+        if self.started:
+            self.goal = 0.5
+        self.started = True
+        return super().reset(seed=seed)
+
+
+class Rewound(Slide):
+    """Forgets its task only when an episode has ended."""
+
+    def __init__(self, task):
+        super().__init__(task)
+        self.steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == LIMIT:
+            self.drift = 0.0
+        return super().step(action)
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed)
+
+
+class Unlimited(Slides):
+    def make(self, task, *, render_mode=None):
+        return self.env(task)
+
+
+class LimitAsEnd(Slide):
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        observation, reward, *_ = super().step(action)
+        self.steps += 1
+        return observation, reward, self.steps >= LIMIT, False, {}
+
+
+class LimitAsEndFamily(Slides):
+    env = LimitAsEnd
+
+    def make(self, task, *, render_mode=None):
+        return self.env(task)
+
+
+class ShortLimit(Slides):
+    def make(self, task, *, render_mode=None):
+        return TimeLimit(self.env(task), LIMIT - 2)
+
+
+class EpisodeMajor(Slides):
+    """Lanes in the wrong order."""
+
+    def make_vec(self, tasks, episodes):
+        vector = super().make_vec(tasks, episodes)
+        order = [lane % 3 for lane in range(6)]
+        for lane, env in enumerate(vector.envs):
+            self.set_task(env.env, {name: values[order[lane] % len(values)] for name, values in tasks.items()})
+        return vector
+
+
+class HoldsALock(Slides):
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+class Raises(Slide):
+    def step(self, action):
+        raise RuntimeError("the motor is on fire")
+
+
+@pytest.mark.parametrize(
+    ("family", "promise", "found", "mend"),
+    [
+        (NoHorizon(), "declaration", "horizon = 0", "whole number"),
+        (ImageObservations(), "declaration", "observation_space = Box", "FlattenObservation"),
+        (TasksOutside(), "tasks", "meta-train: goal = ", "widen task_space"),
+        (GlobalRandomness(), "tasks", "the same generator drew other tasks", "from the generator given"),
+        (OverlappingSplits(), "splits", "is in meta-train and in meta-validation", "declare kind = 'shared'"),
+        (DoublePrecisionTasks(), "json", "came back as", "dtype"),
+        (over(Widening), "spaces", "observation space Box(-20.0, 20.0, (2,)", "padded"),
+        (over(NotANumber), "values", "reward of step 0 is not finite: nan", "overflows"),
+        (over(DoublePrecision), "values", "is float64 of shape (1,)", "what the space says"),
+        (OutOfBoundsFamily(), "values", "is outside its bounds", "widen observation_space"),
+        (over(NoInfo), "gymnasium", "AssertionError", "gymnasium's documentation"),
+        (over(Unseeded), "repeatable", "same task and seed: observation after 0 steps", "self.np_random"),
+        (DriftlessFamily(), "task matters", "'drift' has no effect", "reward, dynamics or observation"),
+        (Compounding(), "re-tasking", "set_task to B is not make(B)", "derived quantities"),
+        (HalfSet(), "re-tasking", "set_task to B is not make(B)", "derived quantities"),
+        (over(Forgetful), "sticky task", "the task changed at reset: reward of step 0", "leave it alone in reset"),
+        (over(Rewound), "sticky task", "the task changed at reset", "leave it alone in reset"),
+        (Unlimited(), "time limit", "not truncated after 12 steps", "TimeLimit(env, horizon)"),
+        (LimitAsEndFamily(), "time limit", "terminated at the time limit of 12 steps", "truncated"),
+        (ShortLimit(), "time limit", "truncated after 10 steps; the horizon is 12", "make both the same"),
+        (EpisodeMajor(), "batch", "make_vec, lane 1 (task 0), step 0: observation is", "task-major"),
+        (HoldsALock(), "workers", "cannot pickle", "not in the family"),
+        (over(Raises), "values", "RuntimeError: the motor is on fire", "test_checking.py, line "),
+    ],
+    ids=lambda value: getattr(value, "name", None) and (type(value).__name__ + "-" + value.env.__name__),
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_each_fault_is_found_and_its_mending_said(family, promise, found, mend):
+    finding = failures(family)[promise]
+    assert found in finding.found
+    assert mend in finding.mend
+
+
+class Keeping(Slides):
+    """Keeps what it was given: the second task is never left again."""
+
+    def set_task(self, env, task):
+        if not hasattr(env, "kept"):
+            env.kept = task
+            super().set_task(env, task)
+
+
+def test_a_task_that_is_not_left_again_is_found():
+    assert "task A, then B, then A again is not A" in failures(Keeping())["re-tasking"].found
+
+
+SLIDES = Slides()
+BROKEN = Unlimited()
+
+
+def test_the_command_reports_and_its_exit_code_says_so():
+    code, out, err = metarl("check test_checking:SLIDES")
+    assert (code, err) == (0, "")
+    assert out.count("pass  ") == len(PROMISES) - 1
+    code, out, err = metarl("check test_checking:BROKEN")
+    assert code == 2
+    assert "fail  time limit         not truncated after 12 steps\n      mend: wrap it" in out
+    assert err.startswith("metarl: error: family 'test_checking:BROKEN' breaks ")
+    assert metarl("check navigation2D")[2].startswith("metarl: error: unknown family 'navigation2D'")
