@@ -1,0 +1,69 @@
+"""Bernoulli bandits: one pull an episode, of arms whose probabilities are the task (Duan et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl.errors import FamilyError, nearest
+from metarl.families import AnalyticFamily
+from metarl.tasks import UniformSplits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class _Variant(NamedTuple):
+    arms: int
+    pulls: tuple[int, ...] = (10, 100, 500)
+
+
+VARIANTS = {f"duan16-{arms}": _Variant(arms) for arms in (5, 10, 50)}
+
+
+class BernoulliBandit(AnalyticFamily):
+    """An action is an arm; reward 1 with the arm's probability, else 0; horizon 1; the observation is always 0.
+
+    The published budgets are 10, 100 and 500 pulls, which is `episodes` here. The training range is all that
+    probabilities can be, so there is no out-of-distribution split.
+    """
+
+    name = "bernoulli-bandit"
+    variants: ClassVar[Mapping[str, str]] = {
+        name: f"{v.arms} arms, probabilities uniform in [0, 1] (Duan et al. 2016, pytorch-maml-rl)"
+        for name, v in VARIANTS.items()
+    }
+    horizon = 1
+    step_noise = 1
+    observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
+
+    def __init__(self, variant: str = "duan16-5") -> None:
+        if variant not in VARIANTS:
+            raise FamilyError(f"family 'bernoulli-bandit': unknown variant '{variant}'{nearest(variant, VARIANTS)}")
+        chosen = VARIANTS[variant]
+        self.variant = variant
+        self.action_space = spaces.Discrete(chosen.arms)
+        self.task_space = spaces.Dict({"probabilities": spaces.Box(0.0, 1.0, (chosen.arms,), np.float32)})
+        self.splits = UniformSplits(self.task_space)
+        self.protocol = {
+            "horizon": "1",
+            "reward": "Bernoulli of the arm's probability",
+            "probabilities": "uniform in [0, 1], independent",
+            "end": "after one pull",
+            "pulls": f"{', '.join(map(str, chosen.pulls))} as published; episodes here",
+        }
+
+    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        nothing = noise.new_zeros((*noise.shape[:-1], 1))
+        return nothing, nothing
+
+    def step(
+        self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        probabilities = task["probabilities"].expand(*action.shape, -1)
+        chosen = probabilities.gather(-1, action[..., None].long()).squeeze(-1)
+        reward = (noise[..., 0] < chosen).to(noise.dtype)
+        return state, state, reward, reward >= 0

@@ -1,0 +1,158 @@
+"""Point robots of PEARL and VariBAD: dense reward to goals in a square, sparse reward on a semicircle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl.errors import FamilyError, nearest
+from metarl.families import AnalyticFamily
+from metarl.tasks import SPLITS, ListedSplits, Splits, Task, Tasks, batch_tasks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEP_LIMIT = 0.1
+GOAL_RADIUS = 0.2
+TRAINING_GOALS = 80
+TEST_GOALS = 20
+OTHER_GOALS = 20
+"""Goals of the splits that the published code does not have: meta-validation and out-of-distribution."""
+PEARL_SEED = 1337
+
+
+class _PointRobot(AnalyticFamily):
+    """Position, observed, moves by the action clipped to [-1, 1] times 0.1; never done."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    task_space = spaces.Dict({"goal": spaces.Box(-2.0, 2.0, (2,), np.float32)})
+
+    def __init__(self, variant: str) -> None:
+        if variant not in self.variants:
+            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.variants)}")
+        self.variant = variant
+
+    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        start = noise.new_zeros((*noise.shape[:-1], 2))
+        return start, start
+
+    def step(
+        self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        import torch
+
+        position = state + STEP_LIMIT * action
+        reward = self.reward((position - task["goal"]).square().sum(-1).sqrt())
+        return position, position, reward, torch.zeros_like(reward, dtype=torch.bool)
+
+    def reward(self, distance: Tensor) -> Tensor:
+        """The reward (*lanes) at a distance from the goal."""
+        raise NotImplementedError
+
+
+class PointRobot(_PointRobot):
+    """Reward -|position - goal| from a start uniform in [-1, 1]^2; horizon 20.
+
+    The goals are the published ones: 100 uniform in [-1, 1]^2 from NumPy's legacy generator with seed 1337, the
+    first 80 for training and the last 20 for test. Its next 20 draws are for validation; out-of-distribution goals
+    are drawn outside that square, within [-2, 2]^2.
+    """
+
+    name = "point-robot"
+    variants: ClassVar[Mapping[str, str]] = {"pearl": "100 fixed goals in [-1, 1]^2, random start, horizon 20 (PEARL)"}
+    horizon = 20
+    initial_noise = 2
+    protocol: Mapping[str, str] = {
+        "horizon": "20",
+        "reward": "-|position - goal|",
+        "start": "uniform in [-1, 1]^2",
+        "actions": "clipped to [-1, 1], times 0.1",
+        "end": "never",
+    }
+
+    def __init__(self, variant: str = "pearl") -> None:
+        super().__init__(variant)
+        generator = np.random.RandomState(PEARL_SEED)
+        goals = generator.uniform(-1, 1, (TRAINING_GOALS + TEST_GOALS + OTHER_GOALS, 2))
+        far = generator.uniform(-2, 2, (8 * OTHER_GOALS, 2))
+        self.splits = _listed(goals, far[(np.abs(far) > 1).any(1)])
+
+    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        start = 2 * noise - 1
+        return start, start
+
+    def reward(self, distance: Tensor) -> Tensor:
+        return -distance
+
+
+class SparsePointRobot(_PointRobot):
+    """Reward 1 - |position - goal| within 0.2 of a goal on the upper unit semicircle, else 0; from the origin.
+
+    Out-of-distribution goals are on the lower semicircle. pearl: 100 equally spaced angles, shuffled with seed 1337, 80
+    for training and 20 for test; angles between them are for validation. PEARL itself trains on the dense reward
+    and is tested on this one.
+    """
+
+    name = "sparse-point-robot"
+    variants: ClassVar[Mapping[str, str]] = {
+        "pearl": "100 fixed goals on the semicircle, horizon 20 (PEARL)",
+        "varibad": "goals at any angle of the semicircle, horizon 100, trials of 3 episodes (VariBAD)",
+    }
+
+    def __init__(self, variant: str = "pearl") -> None:
+        super().__init__(variant)
+        published = variant == "pearl"
+        self.horizon = 20 if published else 100
+        self.splits: Splits = _pearl_angles() if published else SemicircleGoals()
+        self.protocol = {
+            "horizon": "20" if published else "100, trials of 3 episodes",
+            "reward": "1 - |position - goal| within 0.2 of the goal, else 0",
+            "start": "(0, 0)",
+            "actions": "clipped to [-1, 1], times 0.1",
+            "end": "never",
+        }
+
+    def reward(self, distance: Tensor) -> Tensor:
+        return (1 - distance) * (distance <= GOAL_RADIUS)
+
+
+class SemicircleGoals:
+    """Goals at uniform angles: the upper unit semicircle, out of distribution the lower one."""
+
+    kind = "disjoint"
+    names = SPLITS
+
+    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        if split not in self.names:
+            raise FamilyError(f"unknown split '{split}'{nearest(split, self.names)}")
+        start = np.pi if split == "out-of-distribution" else 0.0
+        return batch_tasks(_tasks(_on_circle(rng.uniform(start, start + np.pi, n))))
+
+
+def _pearl_angles() -> ListedSplits:
+    count = TRAINING_GOALS + TEST_GOALS
+    goals = _on_circle(np.linspace(0, np.pi, count))
+    np.random.RandomState(PEARL_SEED).shuffle(goals)
+    spacing = np.pi / (count - 1)
+    between = spacing * (np.linspace(0, count - 2, OTHER_GOALS).round() + 0.5)
+    below = -np.pi * (np.arange(OTHER_GOALS) + 0.5) / OTHER_GOALS
+    return _listed(np.concatenate([goals, _on_circle(between)]), _on_circle(below))
+
+
+def _listed(goals: np.ndarray, far: np.ndarray) -> ListedSplits:
+    """PEARL's division: the first goals for training, then those for test, then those for validation."""
+    first, second = TRAINING_GOALS, TRAINING_GOALS + TEST_GOALS
+    parts = (goals[:first], goals[second:], goals[first:second], far[:OTHER_GOALS])
+    return ListedSplits({split: _tasks(part) for split, part in zip(SPLITS, parts, strict=True)})
+
+
+def _on_circle(angles: np.ndarray) -> np.ndarray:
+    return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+def _tasks(goals: np.ndarray) -> list[Task]:
+    return [{"goal": goal} for goal in goals.astype(np.float32)]
