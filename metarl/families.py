@@ -131,7 +131,9 @@ class ObserveTask(TaskFamily):
             from metarl.analytic_lanes import AnalyticVectorEnv
 
             return AnalyticVectorEnv(self.family, tasks, episodes, observe_task=True)
-        return super().make_vec(tasks, episodes)
+        from metarl.host_lanes import ObserveTaskVectorEnv
+
+        return ObserveTaskVectorEnv(self, self.family.make_vec(tasks, episodes), tasks)
 
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
         holder: Any = env

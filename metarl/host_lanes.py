@@ -8,13 +8,14 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
 from jaxtyping import Int
 from torch import Tensor
 
 from metarl.errors import Divergence, EnvironmentFault, FamilyError, MetarlError
-from metarl.families import TaskFamily
-from metarl.tasks import Tasks, number_of_tasks, task_at
+from metarl.families import ObserveTask, TaskFamily
+from metarl.tasks import Tasks, number_of_tasks, task_at, task_vectors
 
 
 class _Lane(gymnasium.Wrapper):
@@ -84,6 +85,36 @@ class SyncLaneEnv(SyncVectorEnv):
             except Exception as error:
                 place = f"family '{self.family.name}', task {i // self.shape[1]}"
                 raise FamilyError(f"{place}: set_task raised {type(error).__name__}: {error}") from error
+
+
+class ObserveTaskVectorEnv(VectorWrapper):
+    """Lanes of a family with the task, as a flat vector, appended to every observation."""
+
+    def __init__(self, family: ObserveTask, env: VectorEnv, tasks: Tasks) -> None:
+        super().__init__(env)
+        self.family = family
+        self.single_observation_space = family.observation_space
+        self.observation_space = batch_space(family.observation_space, env.num_envs)
+        self._note(tasks)
+
+    def _note(self, tasks: Tasks) -> None:
+        vectors = task_vectors(self.family.task_space, tasks)
+        self._vectors = np.repeat(vectors, self.num_envs // len(vectors), 0)
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        self.env.set_tasks(tasks)  # type: ignore[attr-defined]
+        self._note(tasks)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        observations, info = self.env.reset(seed=seed, options=options)
+        return self._with_task(observations), info
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict]:
+        observations, *rest = self.env.step(actions)
+        return self._with_task(observations), *rest  # type: ignore[return-value]
+
+    def _with_task(self, observations: Any) -> np.ndarray:
+        return np.concatenate([np.asarray(observations, np.float32), self._vectors], 1)
 
 
 class HostLanes:

@@ -12,12 +12,23 @@ import torch
 from hypothesis import settings
 
 from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
+from metarl.errors import FamilyError
 from metarl.plugins import load_family
 from metarl.policies import make_policy
 from metarl.randomness import Key
 
 settings.register_profile("metarl", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("metarl")
+
+
+def load_or_skip(name, variant=None):
+    """A registered family; the test is skipped where the extra that it needs is not installed."""
+    try:
+        return load_family(name, variant)
+    except FamilyError as error:
+        if "metarl-toolkit[" in str(error):
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.fixture

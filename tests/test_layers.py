@@ -15,8 +15,8 @@ LAYERS = [
     {"config"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
     {"families"},
-    {"declared", "policies", "returns", "inner", "plugins"},
-    {"losses", "analytic_lanes", "host_lanes", "trust_region"},
+    {"declared", "policies", "returns", "inner", "plugins", "mujoco_family"},
+    {"losses", "analytic_lanes", "host_lanes", "mujoco_lanes", "trust_region"},
     {"lanes", "subject"},
     {"rollout", "task_promises", "episode_promises"},
     {"problem", "checking"},
@@ -73,6 +73,7 @@ def test_imports_run_one_way(path):
         "metarl.families",
         "metarl.plugins",
         "metarl_envs.navigation2d",
+        "metarl_envs.half_cheetah",
     ],
 )
 def test_light_modules_load_no_torch(module):

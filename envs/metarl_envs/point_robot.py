@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
 
 from metarl.errors import FamilyError, nearest
 from metarl.families import AnalyticFamily
-from metarl.tasks import SPLITS, ListedSplits, Splits, Task, Tasks, batch_tasks
+from metarl.tasks import SPLITS, ListedSplits, Splits, Task, Tasks
+from metarl_envs.splits import OTHER_TASKS, PEARL_SEED, DrawnSplits, on_circle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,9 +20,6 @@ STEP_LIMIT = 0.1
 GOAL_RADIUS = 0.2
 TRAINING_GOALS = 80
 TEST_GOALS = 20
-OTHER_GOALS = 20
-"""Goals of the splits that the published code does not have: meta-validation and out-of-distribution."""
-PEARL_SEED = 1337
 
 
 class _PointRobot(AnalyticFamily):
@@ -77,8 +75,8 @@ class PointRobot(_PointRobot):
     def __init__(self, variant: str = "pearl") -> None:
         super().__init__(variant)
         generator = np.random.RandomState(PEARL_SEED)
-        goals = generator.uniform(-1, 1, (TRAINING_GOALS + TEST_GOALS + OTHER_GOALS, 2))
-        far = generator.uniform(-2, 2, (8 * OTHER_GOALS, 2))
+        goals = generator.uniform(-1, 1, (TRAINING_GOALS + TEST_GOALS + OTHER_TASKS, 2))
+        far = generator.uniform(-2, 2, (8 * OTHER_TASKS, 2))
         self.splits = _listed(goals, far[(np.abs(far) > 1).any(1)])
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +105,7 @@ class SparsePointRobot(_PointRobot):
         super().__init__(variant)
         published = variant == "pearl"
         self.horizon = 20 if published else 100
-        self.splits: Splits = _pearl_angles() if published else SemicircleGoals()
+        self.splits: Splits = _pearl_angles() if published else DrawnSplits(_upper, _lower)
         self.protocol = {
             "horizon": "20" if published else "100, trials of 3 episodes",
             "reward": "1 - |position - goal| within 0.2 of the goal, else 0",
@@ -120,38 +118,29 @@ class SparsePointRobot(_PointRobot):
         return (1 - distance) * (distance <= GOAL_RADIUS)
 
 
-class SemicircleGoals:
-    """Goals at uniform angles: the upper unit semicircle, out of distribution the lower one."""
+def _upper(rng: Any, n: int) -> Tasks:
+    return {"goal": on_circle(rng.uniform(0, np.pi, n))}
 
-    kind = "disjoint"
-    names = SPLITS
 
-    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        if split not in self.names:
-            raise FamilyError(f"unknown split '{split}'{nearest(split, self.names)}")
-        start = np.pi if split == "out-of-distribution" else 0.0
-        return batch_tasks(_tasks(_on_circle(rng.uniform(start, start + np.pi, n))))
+def _lower(rng: Any, n: int) -> Tasks:
+    return {"goal": on_circle(rng.uniform(np.pi, 2 * np.pi, n))}
 
 
 def _pearl_angles() -> ListedSplits:
     count = TRAINING_GOALS + TEST_GOALS
-    goals = _on_circle(np.linspace(0, np.pi, count))
+    goals = on_circle(np.linspace(0, np.pi, count))
     np.random.RandomState(PEARL_SEED).shuffle(goals)
     spacing = np.pi / (count - 1)
-    between = spacing * (np.linspace(0, count - 2, OTHER_GOALS).round() + 0.5)
-    below = -np.pi * (np.arange(OTHER_GOALS) + 0.5) / OTHER_GOALS
-    return _listed(np.concatenate([goals, _on_circle(between)]), _on_circle(below))
+    between = spacing * (np.linspace(0, count - 2, OTHER_TASKS).round() + 0.5)
+    below = -np.pi * (np.arange(OTHER_TASKS) + 0.5) / OTHER_TASKS
+    return _listed(np.concatenate([goals, on_circle(between)]), on_circle(below))
 
 
 def _listed(goals: np.ndarray, far: np.ndarray) -> ListedSplits:
     """PEARL's division: the first goals for training, then those for test, then those for validation."""
     first, second = TRAINING_GOALS, TRAINING_GOALS + TEST_GOALS
-    parts = (goals[:first], goals[second:], goals[first:second], far[:OTHER_GOALS])
+    parts = (goals[:first], goals[second:], goals[first:second], far[:OTHER_TASKS])
     return ListedSplits({split: _tasks(part) for split, part in zip(SPLITS, parts, strict=True)})
-
-
-def _on_circle(angles: np.ndarray) -> np.ndarray:
-    return np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
 def _tasks(goals: np.ndarray) -> list[Task]:

@@ -1,0 +1,123 @@
+"""Walker and Hopper whose masses, inertias, friction and damping are the task (rand_param_envs, PEARL)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl.errors import FamilyError, nearest
+from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
+from metarl.tasks import Task, Tasks
+from metarl_envs.splits import pearl_lists
+
+BASES = {"body_mass": 1.5, "body_inertia": 1.5, "geom_friction": 1.5, "dof_damping": 1.3}
+"""What is multiplied by these bases to the power of the task's exponents, element by element."""
+EXPONENT, OUTSIDE_EXPONENT = 3.0, 4.0
+CONTROL_COST = 0.001
+SURVIVAL = 1.0
+LARGEST_VELOCITY = 10.0
+
+
+class _RandomParameters(MujocoFamily):
+    """Reward v + 1 - 0.001 |control|^2; observations are position but x, and velocity clipped to [-10, 10].
+
+    Exponents are uniform in [-3, 3]; out of distribution some of them lie within [-4, 4] outside it. Quantities that
+    MuJoCo derives from masses follow them.
+    """
+
+    variants: ClassVar[Mapping[str, str]] = {"pearl": "40 and 10 tasks drawn with seed 1337, horizon 200"}
+    horizon = 200
+    end: ClassVar[str]
+    sizes: ClassVar[Mapping[str, tuple[int, ...]]]
+
+    def __init__(self, variant: str = "pearl") -> None:
+        super().__init__()
+        if variant not in self.variants:
+            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.variants)}")
+        self.variant = variant
+        self.task_space = spaces.Dict(
+            {
+                name: spaces.Box(-OUTSIDE_EXPONENT, OUTSIDE_EXPONENT, size, np.float32)
+                for name, size in self.sizes.items()
+            }
+        )
+        self.splits = pearl_lists(self._draw, self._draw_outside, training=40, test=10)
+        self.protocol = {
+            "horizon": "200",
+            "reward": "v + 1 - 0.001 |control|^2",
+            "physics": f"gymnasium's {self.env_id}, warm start disabled, parameters times 1.5^u or 1.3^u",
+            "actions": actions_in_words(self.action_bound),
+            "end": self.end,
+        }
+
+    def _draw(self, rng: Any, n: int, largest: float = EXPONENT) -> Tasks:
+        drawn = {name: rng.uniform(-largest, largest, (n, *size)) for name, size in self.sizes.items()}
+        return {name: values.astype(np.float32) for name, values in drawn.items()}
+
+    def _draw_outside(self, rng: Any, n: int) -> Tasks:
+        # Of so many exponents some are outside the training range all but surely; one is made to be.
+        tasks = self._draw(rng, n, OUTSIDE_EXPONENT)
+        tasks["body_mass"][:, 1] = EXPONENT + rng.uniform(0.01, OUTSIDE_EXPONENT - EXPONENT, n)
+        return tasks
+
+    @cached_property
+    def _scratch(self) -> Any:
+        import mujoco
+
+        return mujoco.MjData(self.model)
+
+    def model_for(self, task: Task) -> Any:
+        """A copy of the pristine model with this task's parameters."""
+        import copy
+
+        import mujoco
+
+        model = copy.copy(self.model)
+        for name, base in BASES.items():
+            getattr(model, name)[:] *= base ** np.asarray(task[name], np.float64)
+        mujoco.mj_setConst(model, self._scratch)
+        return model
+
+    def observe(self, motion: Motion) -> np.ndarray:
+        velocity = np.clip(motion.velocity, -LARGEST_VELOCITY, LARGEST_VELOCITY)
+        return np.concatenate([motion.position[:, 1:], velocity], 1)
+
+    def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        velocity = (motion.position[:, 0] - motion.before[:, 0]) / self.step_seconds
+        return velocity + SURVIVAL - CONTROL_COST * np.square(motion.control).sum(1)
+
+
+class WalkerParameters(_RandomParameters):
+    """Done when the height leaves (0.8, 2) or the angle (-1, 1)."""
+
+    name = "walker-params"
+    env_id = "Walker2d-v5"
+    env_options: ClassVar[Mapping[str, Any]] = {"frame_skip": 5}
+    end = "height outside (0.8, 2) or angle outside (-1, 1)"
+    sizes: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "body_mass": (8,), "body_inertia": (8, 3), "geom_friction": (8, 3), "dof_damping": (9,)
+    }  # fmt: skip
+
+    def ended(self, motion: Motion) -> np.ndarray:
+        height, angle = motion.position[:, 1], motion.position[:, 2]
+        return ~((height > 0.8) & (height < 2.0) & (angle > -1.0) & (angle < 1.0))
+
+
+class HopperParameters(_RandomParameters):
+    """Done when the height falls to 0.7, the angle leaves (-0.2, 0.2), or another coordinate reaches 100."""
+
+    name = "hopper-params"
+    env_id = "Hopper-v5"
+    end = "height below 0.7, angle outside (-0.2, 0.2), or a coordinate beyond 100"
+    sizes: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "body_mass": (5,), "body_inertia": (5, 3), "geom_friction": (5, 3), "dof_damping": (6,)
+    }  # fmt: skip
+
+    def ended(self, motion: Motion) -> np.ndarray:
+        height, angle = motion.position[:, 1], motion.position[:, 2]
+        state = np.concatenate([motion.position[:, 2:], motion.velocity], 1)
+        return ~((np.abs(state) < 100).all(1) & (height > 0.7) & (np.abs(angle) < 0.2))
