@@ -95,7 +95,15 @@ def build_problem(
     device = check_device(config.device)
 
     def lanes_for(tasks: Tasks) -> Lanes:
-        return make_lanes(family, tasks, lanes, device=device, dtype=DTYPES[config.dtype])
+        return make_lanes(
+            family,
+            tasks,
+            lanes,
+            device=device,
+            dtype=DTYPES[config.dtype],
+            workers=config.workers,
+            timeout=config.worker_timeout,
+        )
 
     return problem_over(lanes_for, config, policy, horizon=family.horizon, episodes=lanes, transitions=transitions)
 

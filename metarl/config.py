@@ -114,6 +114,12 @@ class TrainConfig:
     """Iterations between checkpoints; one is always written at the end."""
     validation_tasks: int = 20
     """Meta-validation tasks that score each checkpoint; 0 turns it off."""
+    workers: int = 0
+    """Processes that step ordinary Gymnasium environments; 0 steps them in this one. Results are the same."""
+    worker_timeout: float = 60.0
+    """Seconds after which a worker that does not answer counts as hung."""
+    worker_retries: int = 2
+    """New attempts at an iteration, with new workers, after one raised, died or hung."""
     inner: InnerConfig = field(default_factory=InnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 
@@ -202,11 +208,22 @@ _NOT_NEGATIVE = (
     "iterations",
     "inner.steps",
     "validation_tasks",
+    "workers",
+    "worker_retries",
     "trust_region.damping",
     "inner_kl_penalty",
     "policy.context",
 )
-_POSITIVE = ("inner.lr", "inner.later_lr", "trust_region.max_kl", "samples_per_step", "adam.lr", "clip", "step_size")
+_POSITIVE = (
+    "inner.lr",
+    "inner.later_lr",
+    "worker_timeout",
+    "trust_region.max_kl",
+    "samples_per_step",
+    "adam.lr",
+    "clip",
+    "step_size",
+)
 _UNIT_INTERVAL = ("gamma", "gae_lambda")
 _BELOW_ONE = ("adam.beta1", "adam.beta2")
 

@@ -163,6 +163,10 @@ class DeclaredFamily(TaskFamily):
             holder.rebuild(task)
         self.apply(holder, task)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The prototype is an open environment, which a worker process makes for itself.
+        return {name: value for name, value in self.__dict__.items() if name != "_prototype"}
+
     def close(self) -> None:
         if "_prototype" in self.__dict__:
             self._prototype.close()

@@ -223,7 +223,7 @@ def workers(subject: Subject) -> str:
     """Families that run in worker processes travel there by pickle."""
     import cloudpickle
 
-    from metarl.host_lanes import SyncLaneEnv
+    from metarl.sync_lanes import SyncLaneEnv
 
     family, task = subject.family, subject.task(0)
     vector = family.make_vec(batch_tasks([task]), 1)

@@ -22,6 +22,10 @@ class EnvironmentFault(MetarlError):
     """An environment that raised, or returned something that is not an observation or a reward."""
 
 
+class WorkerFault(EnvironmentFault):
+    """A worker process that raised, died or did not answer; a new one may do better."""
+
+
 class RunError(MetarlError):
     """A run directory that is missing, in use or damaged."""
 

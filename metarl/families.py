@@ -47,7 +47,7 @@ class TaskFamily(ABC):
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
         """tasks x episodes environments in task-major order, under gymnasium's own vector environment."""
-        from metarl.host_lanes import SyncLaneEnv
+        from metarl.sync_lanes import SyncLaneEnv
 
         return SyncLaneEnv(self, tasks, episodes)
 
@@ -131,7 +131,7 @@ class ObserveTask(TaskFamily):
             from metarl.analytic_lanes import AnalyticVectorEnv
 
             return AnalyticVectorEnv(self.family, tasks, episodes, observe_task=True)
-        from metarl.host_lanes import ObserveTaskVectorEnv
+        from metarl.sync_lanes import ObserveTaskVectorEnv
 
         return ObserveTaskVectorEnv(self, self.family.make_vec(tasks, episodes), tasks)
 

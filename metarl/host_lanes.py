@@ -1,120 +1,19 @@
-"""Lanes over real environments: gymnasium's vector environments, with names for what goes wrong in them."""
+"""Lanes over any of gymnasium's vector environments."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import VectorEnv
 from jaxtyping import Int
 from torch import Tensor
 
-from metarl.errors import Divergence, EnvironmentFault, FamilyError, MetarlError
-from metarl.families import ObserveTask, TaskFamily
-from metarl.tasks import Tasks, number_of_tasks, task_at, task_vectors
-
-
-class _Lane(gymnasium.Wrapper):
-    """Names the lane in whatever its environment raises, and refuses observations of another shape."""
-
-    def __init__(self, env: gymnasium.Env, family: TaskFamily, place: str) -> None:
-        super().__init__(env)
-        # Bounds may depend on the task; what must agree is the shape.
-        self.observation_space = family.observation_space
-        self._shape = family.observation_space.shape
-        self._place = f"family '{family.name}', {place}"
-
-    def reset(self, **arguments: Any) -> tuple[Any, dict]:
-        try:
-            observation, info = self.env.reset(**arguments)
-        except Exception as error:
-            raise EnvironmentFault(f"{self._place}: reset raised {type(error).__name__}: {error}") from error
-        return self._checked(observation, "reset"), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
-        try:
-            observation, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
-            raise EnvironmentFault(f"{self._place}: step raised {type(error).__name__}: {error}") from error
-        return self._checked(observation, "step"), reward, terminated, truncated, info
-
-    def _checked(self, observation: Any, method: str) -> np.ndarray:
-        array = np.asarray(observation)
-        if array.shape != self._shape:
-            raise EnvironmentFault(
-                f"{self._place}: {method} returned an observation of shape {array.shape}; expected {self._shape}"
-            )
-        return array
-
-
-class SyncLaneEnv(SyncVectorEnv):
-    """gymnasium's synchronous vector environment over tasks x episodes lanes, re-tasked without rebuilding."""
-
-    def __init__(self, family: TaskFamily, tasks: Tasks, episodes: int) -> None:
-        self.family = family
-        self.shape = (number_of_tasks(tasks), episodes)
-
-        def lane(task: int, episode: int) -> _Lane:
-            place = f"task {task}, episode lane {episode}"
-            try:
-                env = family.make(task_at(tasks, task))
-            except MetarlError:
-                raise
-            except Exception as error:
-                raise FamilyError(f"family '{family.name}', {place}: {type(error).__name__}: {error}") from error
-            return _Lane(env, family, place)
-
-        super().__init__(
-            [lambda i=i, j=j: lane(i, j) for i in range(self.shape[0]) for j in range(episodes)],  # type: ignore[misc]
-            autoreset_mode=AutoresetMode.DISABLED,
-        )
-
-    def set_tasks(self, tasks: Tasks) -> None:
-        if number_of_tasks(tasks) != self.shape[0]:
-            raise FamilyError(f"set_tasks: expected {self.shape[0]} tasks; got {number_of_tasks(tasks)}")
-        for i, env in enumerate(self.envs):
-            assert isinstance(env, _Lane)
-            try:
-                self.family.set_task(env.env, task_at(tasks, i // self.shape[1]))
-            except MetarlError:
-                raise
-            except Exception as error:
-                place = f"family '{self.family.name}', task {i // self.shape[1]}"
-                raise FamilyError(f"{place}: set_task raised {type(error).__name__}: {error}") from error
-
-
-class ObserveTaskVectorEnv(VectorWrapper):
-    """Lanes of a family with the task, as a flat vector, appended to every observation."""
-
-    def __init__(self, family: ObserveTask, env: VectorEnv, tasks: Tasks) -> None:
-        super().__init__(env)
-        self.family = family
-        self.single_observation_space = family.observation_space
-        self.observation_space = batch_space(family.observation_space, env.num_envs)
-        self._note(tasks)
-
-    def _note(self, tasks: Tasks) -> None:
-        vectors = task_vectors(self.family.task_space, tasks)
-        self._vectors = np.repeat(vectors, self.num_envs // len(vectors), 0)
-
-    def set_tasks(self, tasks: Tasks) -> None:
-        self.env.set_tasks(tasks)  # type: ignore[attr-defined]
-        self._note(tasks)
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
-        observations, info = self.env.reset(seed=seed, options=options)
-        return self._with_task(observations), info
-
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict]:
-        observations, *rest = self.env.step(actions)
-        return self._with_task(observations), *rest  # type: ignore[return-value]
-
-    def _with_task(self, observations: Any) -> np.ndarray:
-        return np.concatenate([np.asarray(observations, np.float32), self._vectors], 1)
+from metarl.errors import Divergence
+from metarl.families import TaskFamily
+from metarl.tasks import Tasks
 
 
 class HostLanes:

@@ -31,7 +31,7 @@ from metarl.builder import (
 )
 from metarl.checkpoint import aligned, load_newest, save_checkpoint
 from metarl.config import TrainConfig, find_algorithm, has_schedule, validate
-from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
+from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.families import TaskFamily
 from metarl.inner import within_bounds
@@ -40,6 +40,7 @@ from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
 from metarl.stop_signals import StopSignals
+from metarl.tasks import Tasks
 from metarl.tensorboard_events import Events
 from metarl.types import Params, State
 
@@ -199,9 +200,7 @@ class _Training:
         # Past the end of a schedule its last value holds.
         progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
         try:
-            state, metrics = self.module.meta_step(
-                self.state, self.problem, tasks, self.root.at("iteration", number), self.rule, config, progress
-            )
+            state, metrics = self._meta_step(tasks, number, progress)
             state["theta"] = within_bounds(state["theta"], config.inner.lr)
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
@@ -210,6 +209,19 @@ class _Training:
         self.state, self.iteration = aligned(state), number
         self.environment_steps += metrics.pop("transitions")
         return metrics
+
+    def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
+        """The algorithm's step, tried again with new workers where one failed: the same step, whoever computes it."""
+        for retries in reversed(range(self.config.worker_retries + 1)):
+            try:
+                key = self.root.at("iteration", number)
+                return self.module.meta_step(self.state, self.problem, tasks, key, self.rule, self.config, progress)  # type: ignore[no-any-return]
+            except WorkerFault as error:
+                self.problem.close()
+                if retries == 0:
+                    raise
+                warnings.warn(f"iteration {number}: {error}; tried again with new workers", stacklevel=2)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _save(self, events: Events, *, validate: bool = True) -> None:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
@@ -242,6 +254,7 @@ class _Training:
         try:
             curve = adaptation_curve(self.validation, theta, tasks, key, self.rule, steps)
         except (Divergence, EnvironmentFault) as error:
+            self.validation.close()  # workers that failed are of no more use
             warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
         means = finite_list(curve.per_task.mean(0))
