@@ -1,7 +1,8 @@
 """Seconds of one MAML-TRPO iteration on 2-D navigation: the library against the usual way to write it.
 
 `python -m benchmarks.throughput` prints both by phase, the sampling rate and the peak memory, and says
-whether the numbers wanted of the default workload on two cores are met. Run it on an otherwise idle machine:
+whether the numbers wanted of the default workload on two cores are met. `--family cheetah-vel`, or another MuJoCo
+family, measures sampling alone (see mujoco_throughput). Run it on an otherwise idle machine:
 where other programs hold the cores, torch's threads wait for one another and every number is worthless.
 """
 
@@ -51,6 +52,8 @@ class Options:
     """Tasks in each iteration."""
     episodes: int = 20
     """Episodes of each task, before and after adaptation."""
+    family: str = "navigation2d"
+    """navigation2d, or a MuJoCo family."""
     variant: Literal["raw-action", "finn17", "wide"] = "raw-action"
     """Variant of navigation2d."""
     json: Path | None = None
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments)
     if min(options.iterations, options.naive_iterations, options.tasks, options.episodes) < 1:
         raise SystemExit("--iterations, --naive-iterations, --tasks, --episodes: expected at least 1")
+    if options.family != "navigation2d":
+        return measure_mujoco(options)
     # First of all, so that the load is that of others.
     facts = machine()
     config = MamlTrpoConfig(
@@ -80,6 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result["ratio"] = result["naive"]["seconds"] / result["library"]["seconds"]
     result["wanted"] = wanted(result)
     print(report(result))
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def measure_mujoco(options: Options) -> None:
+    """Sampling of a MuJoCo family, in its default variant."""
+    from metarl.mujoco_family import MujocoFamily
+    from metarl.plugins import load_family
+
+    family = load_family(options.family)
+    if not isinstance(family, MujocoFamily):
+        raise SystemExit(f"--family = {options.family}; expected navigation2d or a MuJoCo family")
+    from benchmarks import mujoco_throughput
+
+    result = mujoco_throughput.measure(family, options.tasks, options.episodes, options.iterations)
+    print(mujoco_throughput.report(result))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -1,0 +1,45 @@
+"""The MuJoCo throughput benchmark measures what it says, and prints its two ratios."""
+
+import json
+
+import pytest
+from conftest import load_or_skip
+
+pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
+
+from benchmarks import mujoco_throughput, throughput
+
+
+def test_both_ratios_in_one_run(tmp_path, monkeypatch, capsys):
+    family = load_or_skip("cheetah-vel")
+    family.horizon = 4
+    monkeypatch.setattr(mujoco_throughput, "ASYNC_ENVS", 2)
+    monkeypatch.setattr("metarl.plugins.load_family", lambda name: family)
+    throughput.main(
+        [
+            "--family",
+            "cheetah-vel",
+            "--tasks",
+            "2",
+            "--episodes",
+            "3",
+            "--iterations",
+            "1",
+            "--json",
+            f"{tmp_path}/t.json",
+        ]
+    )
+    result = json.loads((tmp_path / "t.json").read_text())
+    rates = result["steps_per_second"]
+    assert result["ratios"] == {
+        "of mujoco.rollout alone": pytest.approx(rates["library"] / rates["mujoco.rollout alone"]),
+        "times gymnasium's AsyncVectorEnv": pytest.approx(rates["library"] / rates["AsyncVectorEnv"]),
+    }
+    printed = capsys.readouterr().out
+    assert "of mujoco.rollout alone, wanted at least 0.85" in printed
+    assert "times gymnasium's AsyncVectorEnv, wanted at least 8" in printed
+
+
+def test_other_families_are_refused():
+    with pytest.raises(SystemExit, match="expected navigation2d or a MuJoCo family"):
+        throughput.main(["--family", "point-direction"])
