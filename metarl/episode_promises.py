@@ -228,7 +228,7 @@ def workers(subject: Subject) -> str:
     family, task = subject.family, subject.task(0)
     vector = family.make_vec(batch_tasks([task]), 1)
     vector.close()
-    if not isinstance(vector, SyncLaneEnv):
+    if not isinstance(vector.unwrapped, SyncLaneEnv):
         raise Skipped("it steps its lanes itself, so no worker needs it")
     mend = "open files, locks and generators when an environment is made, not in the family"
     try:

@@ -8,14 +8,14 @@ This module imports no torch, so that families can be listed and validated at on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError
+from metarl.errors import FamilyError, nearest
 from metarl.tasks import Splits, Task, Tasks, task_vectors
 
 if TYPE_CHECKING:
@@ -61,6 +61,13 @@ class TaskFamily(ABC):
 
     def close(self) -> None:  # noqa: B027 (most families hold nothing)
         """Release what the family itself holds; environments are closed by whoever made them."""
+
+
+def known_variant(name: str, variant: str, variants: Iterable[str]) -> str:
+    """The variant; raises FamilyError, with the nearest one, where the family of that name has none such."""
+    if variant not in variants:
+        raise FamilyError(f"family '{name}': unknown variant '{variant}'{nearest(variant, variants)}")
+    return variant
 
 
 class AnalyticFamily(TaskFamily):

@@ -1,6 +1,8 @@
 """`metarl check` on families that are whole, and on families with one fault each."""
 
+import sys
 import threading
+import types
 
 import gymnasium
 import numpy as np
@@ -293,6 +295,26 @@ def test_each_fault_is_found_and_its_mending_said(family, promise, found, mend):
     finding = failures(family)[promise]
     assert found in finding.found
     assert mend in finding.mend
+
+
+def test_the_checker_of_stable_baselines3_runs_where_it_is_installed(monkeypatch):
+    """A stand-in for the package, which is no dependency: what it complains about is reported, and it sees the family's
+    environment."""
+    seen = []
+
+    def check_env(env, *, skip_render_check):
+        seen.append(env.unwrapped)
+        raise AssertionError("the action space is odd")
+
+    checker = types.ModuleType("stable_baselines3.common.env_checker")
+    checker.check_env = check_env
+    for name in ("stable_baselines3", "stable_baselines3.common"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, checker.__name__, checker)
+    found = failures(Slides())
+    assert list(found) == ["stable-baselines3"]
+    assert found["stable-baselines3"].found == "AssertionError: the action space is odd"
+    assert isinstance(seen[0], Slide)
 
 
 class Keeping(Slides):

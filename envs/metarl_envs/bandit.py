@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
+from metarl.families import AnalyticFamily, known_variant
 from metarl.tasks import UniformSplits
 
 if TYPE_CHECKING:
@@ -41,10 +40,8 @@ class BernoulliBandit(AnalyticFamily):
     observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
 
     def __init__(self, variant: str = "duan16-5") -> None:
-        if variant not in VARIANTS:
-            raise FamilyError(f"family 'bernoulli-bandit': unknown variant '{variant}'{nearest(variant, VARIANTS)}")
+        self.variant = known_variant(self.name, variant, VARIANTS)
         chosen = VARIANTS[variant]
-        self.variant = variant
         self.action_space = spaces.Discrete(chosen.arms)
         self.task_space = spaces.Dict({"probabilities": spaces.Box(0.0, 1.0, (chosen.arms,), np.float32)})
         self.splits = UniformSplits(self.task_space)

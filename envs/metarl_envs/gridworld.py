@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
+from metarl.families import AnalyticFamily, known_variant
 from metarl.tasks import shared_splits
 
 if TYPE_CHECKING:
@@ -45,9 +44,7 @@ class GridNavigation(AnalyticFamily):
     }
 
     def __init__(self, variant: str = "varibad") -> None:
-        if variant not in self.variants:
-            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.variants)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, self.variants)
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         start = noise.new_zeros((*noise.shape[:-1], 2))

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
+from metarl.families import known_variant
 from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
 from metarl.tasks import Splits, Tasks, UniformSplits, shared_splits
 from metarl_envs.splits import pearl_lists, uniform
@@ -59,9 +59,7 @@ class _HalfCheetah(MujocoFamily):
 
     def __init__(self, variant: str) -> None:
         super().__init__()
-        if variant not in self.choices:
-            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.choices)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, self.choices)
         self._variant = chosen = self.choices[variant]
         self.horizon = chosen.horizon
         self.action_bound = chosen.action_bound

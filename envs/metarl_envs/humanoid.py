@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
+from metarl.families import known_variant
 from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
 from metarl.tasks import Splits, Tasks, shared_splits
 from metarl_envs.splits import directions, pearl_lists
@@ -40,9 +40,7 @@ class HumanoidDirection(MujocoFamily):
 
     def __init__(self, variant: str = "pearl") -> None:
         super().__init__()
-        if variant not in self.variants:
-            raise FamilyError(f"family 'humanoid-dir': unknown variant '{variant}'{nearest(variant, self.variants)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, self.variants)
         self.action_bound = 10.0 if variant == "promp" else 1.0
         self.splits: Splits
         if variant == "pearl":

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
+from metarl.families import AnalyticFamily, known_variant
 from metarl.tasks import SPLITS, ListedSplits, Splits, Task, Tasks
 from metarl_envs.splits import OTHER_TASKS, PEARL_SEED, DrawnSplits, on_circle
 
@@ -30,9 +29,7 @@ class _PointRobot(AnalyticFamily):
     task_space = spaces.Dict({"goal": spaces.Box(-2.0, 2.0, (2,), np.float32)})
 
     def __init__(self, variant: str) -> None:
-        if variant not in self.variants:
-            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.variants)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, self.variants)
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         start = noise.new_zeros((*noise.shape[:-1], 2))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
+from metarl.families import known_variant
 from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
 from metarl.tasks import Task, Tasks
 from metarl_envs.splits import pearl_lists
@@ -36,9 +36,7 @@ class _RandomParameters(MujocoFamily):
 
     def __init__(self, variant: str = "pearl") -> None:
         super().__init__()
-        if variant not in self.variants:
-            raise FamilyError(f"family '{self.name}': unknown variant '{variant}'{nearest(variant, self.variants)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, self.variants)
         self.task_space = spaces.Dict(
             {
                 name: spaces.Box(-OUTSIDE_EXPONENT, OUTSIDE_EXPONENT, size, np.float32)
