@@ -1,13 +1,14 @@
 """The MuJoCo throughput benchmark measures what it says, and prints its two ratios."""
 
 import json
+import re
 
 import pytest
 from conftest import load_or_skip
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 
-from benchmarks import mujoco_throughput, throughput
+from benchmarks import mujoco_costs, mujoco_throughput, throughput
 
 
 def test_both_ratios_in_one_run(tmp_path, monkeypatch, capsys):
@@ -43,3 +44,11 @@ def test_both_ratios_in_one_run(tmp_path, monkeypatch, capsys):
 def test_other_families_are_refused():
     with pytest.raises(SystemExit, match="expected navigation2d or a MuJoCo family"):
         throughput.main(["--family", "point-direction"])
+
+
+def test_costs_of_batched_stepping(capsys):
+    mujoco_costs.main(["--families", "cheetah-dir", "--lanes", "1", "--repetitions", "1"])
+    printed = capsys.readouterr().out
+    assert re.fullmatch(
+        r"cheetah-dir: warm start \d+\.\d us, no warm start \d+\.\d us, and sensors \d+\.\d us\n", printed
+    )
