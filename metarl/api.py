@@ -10,24 +10,20 @@ from typing import Any
 
 from metarl import training
 from metarl.allocation import keep_freed_memory
-from metarl.builder import (
-    DTYPES,
-    as_trained,
-    build_family,
-    build_policy,
-    build_problem,
-    build_rule,
-    initial_theta,
-)
+from metarl.builder import DTYPES, as_trained, build_rule, initial_theta
 from metarl.checkpoint import load_selected
-from metarl.config import TrainConfig, check_rates, find_algorithm
+from metarl.config import RunConfig, TrainConfig, check_least, check_rates, find_algorithm
 from metarl.config_files import from_mapping, load_preset, preset_for
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
 from metarl.plugins import family_variants
 from metarl.randomness import Key
 from metarl.run_directory import read_config
-from metarl.tasks import read_tasks
+from metarl.tasks import number_of_tasks, read_tasks
+from metarl.workload import open_workload
+
+Progress = Callable[[int, int], None]
 
 
 def default_config(algorithm: str, family: str = "navigation2d", variant: str | None = None) -> TrainConfig:
@@ -84,7 +80,7 @@ def evaluate(
     seed: int = 1,
     checkpoint: str = "last",
     initialisation: str = "trained",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """The adaptation curve of a run on held-out tasks, as `metarl evaluate --json` writes it.
 
@@ -93,73 +89,90 @@ def evaluate(
     `samples_per_step` where that is given, which whole episodes must fill. `transitions[k]` is what one task
     really took on average: less than a budget of episodes where they end early, more than one of samples.
     """
-    keep_freed_memory()
     run = Path(run_dir)
     _, config = read_config(run)
-    if family is not None or variant is not None:
-        same = family is None or family == config.family
-        config = replace(config, family=family or config.family, variant=variant or (config.variant if same else None))
-    for name, value, least in (
-        ("tasks", tasks, 1),
-        ("episodes", episodes, 1),
-        ("samples-per-step", samples_per_step, 1),
-        ("steps", steps, 0),
-        ("seed", seed, 0),
-    ):
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
+    check_least(("episodes", episodes, 1), ("samples-per-step", samples_per_step, 1))
+    same = family is None or family == config.family
+    config = replace(
+        config,
+        family=family or config.family,
+        variant=variant or (config.variant if same else None),
+        episodes=episodes,
+        samples_per_step=samples_per_step,
+    )
+    return evaluate_as(
+        REINFORCEMENT_LEARNING, run, config, split=split, tasks=tasks, steps=steps, inner_lr=inner_lr,
+        later_inner_lr=later_inner_lr, seed=seed, checkpoint=checkpoint, initialisation=initialisation,
+        progress=progress,
+    )  # fmt: skip
+
+
+def evaluate_as(
+    domain: Domain,
+    run: Path,
+    config: RunConfig,
+    *,
+    split: str,
+    tasks: int,
+    steps: int,
+    inner_lr: float | None = None,
+    later_inner_lr: float | None = None,
+    seed: int = 1,
+    checkpoint: str = "last",
+    initialisation: str = "trained",
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """The adaptation curve of a run's parameters on held-out tasks, everything else as `config` says."""
+    keep_freed_memory()
+    check_least(("tasks", tasks, 1), ("steps", steps, 0), ("seed", seed, 0))
     check_rates(inner_lr, later_inner_lr)
     if initialisation not in ("trained", "random"):
         raise ConfigError(f"--initialisation = {initialisation}; expected trained or random")
-    chosen = build_family(config)
-    policy = build_policy(config, chosen.observation_space, chosen.action_space)
+    workload = open_workload(domain, config)
     rule = build_rule(config, inner_lr, later_inner_lr)
+    key = Key.from_seed(seed).at("evaluation")
     manifest: dict[str, Any] = {"iteration": None}
     if initialisation == "random":
-        theta = initial_theta(config, policy, config.seed)
+        theta = initial_theta(config, workload.model, config.seed)
     else:
         state, manifest = load_selected(run, checkpoint)
-        trained = as_trained(config, policy, state["theta"], str(run))
+        trained = as_trained(config, workload.model, state["theta"], str(run))
         theta = {name: value.to(config.device, DTYPES[config.dtype]) for name, value in trained.items()}
+    theta = workload.at_test(theta, key)
 
-    key = Key.from_seed(seed).at("evaluation")
     if split.endswith(".json"):
-        sampled = read_tasks(Path(split), chosen.task_space)
-        tasks = len(next(iter(sampled.values())))
+        sampled = read_tasks(Path(split), workload.task_space)
+        tasks = number_of_tasks(sampled)
     else:
-        where = key.at("tasks", chosen.name, chosen.variant or "", split)
-        sampled = chosen.sample_tasks(tasks, split, where.generator())
-    problem = build_problem(config, chosen, policy, episodes=episodes, transitions=samples_per_step)
-    granted = samples_per_step or episodes * chosen.horizon
+        where = key.at("tasks", workload.name, workload.variant or "", split)
+        sampled = workload.sample_tasks(tasks, split, where.generator())
+    problem = workload.problem(training=False)
     try:
         curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), rule, steps, progress)
     finally:
         problem.close()
-        chosen.close()
+        workload.close()
     per_task = curve.per_task.numpy()
     return {
-        "family": config.family,
-        "variant": chosen.variant,
+        "family": config.about()[0],
+        "variant": workload.variant,
         "split": split,
-        "splits": chosen.splits.kind,
+        "splits": workload.splits.kind,
         "seed": seed,
         "tasks": tasks,
-        "episodes_per_step": episodes,
-        "samples_per_step": samples_per_step,
-        "environment_steps": [step * granted for step in range(steps + 1)],
+        **workload.budget(steps),
         "transitions": curve.transitions,
-        "return": summarise(per_task),
+        "measure": domain.measure,
+        "unit": domain.unit,
+        "average": domain.average,
+        domain.measure: summarise(per_task, domain.average),
         "per_task": [finite_list(row) for row in per_task],
         "worse_after_adaptation": worse_after_adaptation(per_task),
         "initialisation": initialisation,
         "iteration": manifest["iteration"],
         "protocol": {
-            **chosen.protocol,
-            "horizon": chosen.horizon,
             "inner_lr": rule.lr if config.inner.learned_lr == "none" else "learned",
             "later_inner_lr": rule.lr if rule.later_lr is None else rule.later_lr,
-            "gamma": config.gamma,
-            "gae_lambda": config.gae_lambda,
-            "actions_sampled": True,
+            **workload.protocol(),
         },
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from metarl.config import TrainConfig
+from metarl.config import RunConfig, TrainConfig
 from metarl.errors import ConfigError, RunError
 from metarl.families import TaskFamily
 from metarl.importing import import_attribute
@@ -24,6 +24,12 @@ from metarl.types import Params
 
 INNER_RULES = {"sgd": GradientDescent, "adam": AdamDescent}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class Model(Protocol):
+    """Whatever has parameters to learn: a policy or a network."""
+
+    def initialise(self, key: Key) -> Params: ...
 
 
 def check_device(name: str) -> torch.device:
@@ -54,7 +60,7 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
     )
 
 
-def build_rule(config: TrainConfig, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
+def build_rule(config: RunConfig, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
     """The inner rule; `lr` and `later_lr` replace those of the configuration, and a new lr alone holds throughout.
 
     Raises ConfigError for a new lr where the rates were learned.
@@ -130,21 +136,21 @@ def problem_over(
     )
 
 
-def initial_theta(config: TrainConfig, policy: Policy, seed: int) -> Params:
-    """The untrained initialisation of a seed: the policy's parameters, and the inner rates where they are learned."""
-    drawn = policy.initialise(Key.from_seed(seed).at("initialisation"))
+def initial_theta(config: RunConfig, model: Model, seed: int) -> Params:
+    """The untrained initialisation of a seed: the model's parameters, and the inner rates where they are learned."""
+    drawn = model.initialise(Key.from_seed(seed).at("initialisation"))
     theta = {name: value.to(check_device(config.device), DTYPES[config.dtype]) for name, value in drawn.items()}
     return add_learned_rates(theta, build_rule(config), config.inner.learned_lr)
 
 
-def as_trained(config: TrainConfig, policy: Policy, loaded: Params, where: str) -> Params:
+def as_trained(config: RunConfig, model: Model, loaded: Params, where: str) -> Params:
     """Loaded parameters in the configuration's own order; raises RunError where names or shapes are not the same."""
-    expected = add_learned_rates(policy.initialise(Key(0)), build_rule(config), config.inner.learned_lr)
+    expected = add_learned_rates(model.initialise(Key(0)), build_rule(config), config.inner.learned_lr)
     if set(expected) != set(loaded):
-        raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the policy")
+        raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the model")
     for name, value in expected.items():
         if value.shape != loaded[name].shape:
-            shapes = f"{tuple(loaded[name].shape)}; the policy has {tuple(value.shape)}"
+            shapes = f"{tuple(loaded[name].shape)}; the model has {tuple(value.shape)}"
             raise RunError(f"{where}: {name} has shape {shapes}")
         if not bool(torch.isfinite(loaded[name]).all()):
             raise RunError(f"{where}: {name} holds values that are not finite")

@@ -113,7 +113,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: damaged: not a manifest")
     if manifest.get("format") != FORMAT:
         raise RunError(f"{path}: format {manifest.get('format')!r}; this version of metarl reads format {FORMAT}")
-    if not has_entries(manifest, {"iteration": int, "environment_steps": int, "wall_seconds": float, "threads": int}):
+    if not has_entries(manifest, {"iteration": int, _unit(manifest): int, "wall_seconds": float, "threads": int}):
         raise RunError(f"{path}: damaged: an entry is missing or of another type")
     for entry in manifest["files"].values():
         if not (
@@ -121,6 +121,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ):
             raise RunError(f"{path}: damaged: not a manifest")
     return manifest
+
+
+def data_used(manifest: Mapping[str, Any]) -> int:
+    """Data that training had used, in the unit that the manifest names (environment steps where it names none)."""
+    return int(manifest[_unit(manifest)])
+
+
+def _unit(manifest: Mapping[str, Any]) -> str:
+    return str(manifest.get("unit", "environment_steps"))
 
 
 def list_checkpoints(run: Path) -> dict[int, Path]:

@@ -6,7 +6,7 @@ improvement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from metarl.api import evaluate
-from metarl.checkpoint import load_selected
-from metarl.config import TrainConfig
+from metarl.checkpoint import data_used, load_selected
+from metarl.config import RunConfig
 from metarl.config_files import flat_mapping
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
-from metarl.evaluation import finite_list, interquartile_mean
+from metarl.evaluation import AVERAGES, finite_list, interquartile_mean
 from metarl.run_directory import read_config
 
 VALIDATION_TASKS = 20
@@ -27,6 +28,7 @@ MOST_RATES = 12
 RESAMPLES = 2000
 
 Notice = Callable[[str], None]
+Evaluate = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,23 @@ class Method:
 
     label: str
     runs: tuple[Path, ...]
-    config: TrainConfig
+    config: RunConfig
     initialisation: str = "trained"
     inner_lr: float | None = None
     """None: the rates were learned."""
     later_inner_lr: float | None = None
     tried: dict[float, float] = field(default_factory=dict)
-    """Mean return on meta-validation tasks for each rate that was tried."""
+    """Mean score on meta-validation tasks for each rate that was tried."""
 
 
-def methods_of(runs: Sequence[Path], *, scratch: bool = False) -> list[Method]:
-    """Group runs into methods; raises ConfigError where they are not about the same environments."""
+def methods_of(runs: Sequence[Path], *, scratch: bool = False, domain: Domain = REINFORCEMENT_LEARNING) -> list[Method]:
+    """Group runs into methods; raises ConfigError where they are not about the same tasks."""
     grouped: dict[str, list[Path]] = {}
-    configs: dict[str, tuple[str, TrainConfig]] = {}
+    configs: dict[str, tuple[str, RunConfig]] = {}
     places = set()
     for run in runs:
-        algorithm, config = read_config(run)
-        places.add((config.family, config.variant))
+        algorithm, config = read_config(run, domain)
+        places.add(config.about())
         identity = repr((algorithm, replace(config, seed=0)))
         grouped.setdefault(identity, []).append(run)
         configs[identity] = (algorithm, config)
@@ -65,7 +67,7 @@ def methods_of(runs: Sequence[Path], *, scratch: bool = False) -> list[Method]:
     return methods
 
 
-def _labels(configured: list[tuple[str, TrainConfig]]) -> list[str]:
+def _labels(configured: list[tuple[str, RunConfig]]) -> list[str]:
     """The algorithm's name, and where several methods share it, the options in which they differ."""
     flat = [(algorithm, flat_mapping(config)) for algorithm, config in configured]
     labels = []
@@ -108,31 +110,46 @@ def choose_rate(
     return max(tried, key=lambda r: tried[r]), dict(sorted(tried.items()))
 
 
-def with_chosen_rate(method: Method, *, at_step: int, seed: int, notice: Notice) -> Method:
-    """The method at the rate that is best after `at_step` steps on meta-validation tasks, never on meta-test."""
+def with_chosen_rate(
+    method: Method,
+    *,
+    at_step: int,
+    seed: int,
+    notice: Notice,
+    evaluate: Evaluate = evaluate,
+    budget: Mapping[str, Any] | None = None,
+) -> Method:
+    """The method at the rate that is best after `at_step` steps on meta-validation tasks, never on meta-test.
+
+    `budget` holds the tasks and whatever else `evaluate` is to spend on each rate.
+    """
+    budget = budget or {"tasks": VALIDATION_TASKS, "episodes": VALIDATION_EPISODES}
     inner = method.config.inner
     if inner.learned_lr != "none" and method.initialisation == "trained":
         return method
     ratio = 1.0 if inner.later_lr is None else inner.later_lr / inner.lr
 
     def score(rate: float) -> float:
-        means = [
+        results = [
             evaluate(
-                run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=at_step,
-                inner_lr=rate, later_inner_lr=rate * ratio, seed=seed, initialisation=method.initialisation,
-            )["return"]["mean"][at_step]
+                run, split="meta-validation", steps=at_step, inner_lr=rate, later_inner_lr=rate * ratio, seed=seed,
+                initialisation=method.initialisation, **budget,
+            )
             for run in method.runs
         ]  # fmt: skip
+        means = [result[result["measure"]]["mean"][at_step] for result in results]
         value = float("nan") if None in means else float(np.mean(means))
-        notice(f"{method.label}: rate {rate:g}: {value:.2f} on meta-validation tasks")
+        notice(f"{method.label}: rate {rate:g}: {value:.4g} on meta-validation tasks")
         return value
 
     best, tried = choose_rate(score, inner.lr)
     return replace(method, inner_lr=best, later_inner_lr=best * ratio, tried=tried)
 
 
-def stratified_intervals(scores: np.ndarray, *, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """95 % percentile intervals of the interquartile mean over seeds x tasks, for scores (seeds, tasks, points).
+def stratified_intervals(
+    scores: np.ndarray, average: str = "iqm", *, resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals of the IQM, or of the mean, over seeds x tasks, for scores (seeds, tasks, points).
 
     Seeds are drawn anew within each task (stratified); a single seed has tasks drawn instead.
     """
@@ -144,7 +161,7 @@ def stratified_intervals(scores: np.ndarray, *, resamples: int = RESAMPLES) -> t
             drawn = scores[rng.integers(seeds, size=(seeds, tasks)), np.arange(tasks)]
         else:
             drawn = scores[:, rng.integers(tasks, size=tasks)]
-        estimates.append(interquartile_mean(drawn.reshape(seeds * tasks, -1)))
+        estimates.append(AVERAGES[average](drawn.reshape(seeds * tasks, -1)))
     low, high = np.percentile(np.array(estimates), [2.5, 97.5], axis=0)
     return low, high
 
@@ -162,47 +179,55 @@ def compare(
     *,
     split: str = "meta-test",
     tasks: int = 40,
-    episodes: int = 40,
     steps: int = 3,
     seed: int = 1,
     choose_at: int = 1,
     scratch: bool = False,
     notice: Notice = lambda line: None,
+    domain: Domain = REINFORCEMENT_LEARNING,
+    evaluate: Evaluate = evaluate,
+    validation_budget: Mapping[str, Any] | None = None,
+    **budget: Any,
 ) -> dict[str, Any]:
-    """Adaptation curves of several methods on the same held-out tasks, as `metarl compare --json` writes them."""
+    """Adaptation curves of several methods on the same held-out tasks, as `metarl compare --json` writes them.
+
+    `evaluate` measures a run of the domain; it is given the options `budget`, as episodes=40, beside those named here.
+    `validation_budget` is what it spends on each rate.
+    """
     if not 1 <= choose_at <= max(steps, 1):
         raise ConfigError(f"--choose-at = {choose_at}; expected a step from 1 to {max(steps, 1)}")
-    methods = methods_of(runs, scratch=scratch)
+    methods = methods_of(runs, scratch=scratch, domain=domain)
     entries: list[dict[str, Any]] = []
     scores: dict[str, np.ndarray] = {}
     first: dict[str, Any] = {}
     for method in methods:
-        method = with_chosen_rate(method, at_step=choose_at, seed=seed, notice=notice)
+        method = with_chosen_rate(
+            method, at_step=choose_at, seed=seed, notice=notice, evaluate=evaluate, budget=validation_budget
+        )
         results = [
             evaluate(
-                run, split=split, tasks=tasks, episodes=episodes, steps=steps, inner_lr=method.inner_lr,
+                run, split=split, tasks=tasks, steps=steps, inner_lr=method.inner_lr,
                 later_inner_lr=method.later_inner_lr, seed=seed, initialisation=method.initialisation,
+                **budget,
             )
             for run in method.runs
         ]  # fmt: skip
         first = first or results[0]
         per_task = np.array([[[np.nan if v is None else v for v in row] for row in r["per_task"]] for r in results])
         scores[method.label] = per_task
-        low, high = stratified_intervals(per_task)
+        low, high = stratified_intervals(per_task, domain.average)
         trained = method.initialisation == "trained"
         entries.append(
             {
                 "label": method.label,
                 "runs": [str(run) for run in method.runs],
-                "seeds": [read_config(run)[1].seed for run in method.runs],
-                "training_environment_steps": [
-                    load_selected(run)[1]["environment_steps"] if trained else 0 for run in method.runs
-                ],
-                "adaptation_environment_steps": results[0]["environment_steps"],
+                "seeds": [read_config(run, domain)[1].seed for run in method.runs],
+                f"training_{domain.unit}": [data_used(load_selected(run)[1]) if trained else 0 for run in method.runs],
+                f"adaptation_{domain.unit}": results[0][domain.unit],
                 "inner_lr": method.inner_lr,
                 "later_inner_lr": method.later_inner_lr,
                 "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
-                "return": {
+                domain.measure: {
                     "mean": finite_list(per_task.mean((0, 1))),
                     "iqm": finite_list(interquartile_mean(per_task.reshape(-1, steps + 1))),
                     "ci95_low": finite_list(low),
@@ -211,10 +236,11 @@ def compare(
             }
         )
     last = {label: values[:, :, -1] for label, values in scores.items()}
+    measured = ("family", "variant", "split", "splits", "seed", "tasks", "budget", "measure", "unit", "average")
     return {
-        **{
-            name: first[name] for name in ("family", "variant", "split", "splits", "seed", "tasks", "episodes_per_step")
-        },
+        **{name: first[name] for name in measured},
+        **({"episodes_per_step": first["episodes_per_step"]} if "episodes_per_step" in first else {}),
+        "steps": steps,
         "rates_chosen_at_step": choose_at,
         "methods": entries,
         "probability_of_improvement": {

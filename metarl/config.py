@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 from metarl.errors import ConfigError, nearest
@@ -13,9 +14,11 @@ from metarl.importing import import_attribute
 
 
 @dataclass(frozen=True)
-class InnerConfig:
+class AdaptationConfig:
     """The inner loop: how parameters adapt to one task."""
 
+    estimator = "exact"
+    """Not an option here: only where the loss is sampled is there a choice of what estimates its gradient."""
     lr: float = 0.1
     """Inner learning rate."""
     later_lr: float | None = None
@@ -26,8 +29,6 @@ class InnerConfig:
     """Drop the derivative of the inner gradient (first-order MAML)."""
     optimiser: str = "sgd"
     """sgd (gradient descent), adam (without a first moment), or an inner rule of your own as module:attribute."""
-    estimator: Literal["low-variance", "naive", "dice", "e-maml"] = "low-variance"
-    """Surrogate of the inner loss, which decides what the meta-gradient estimates; see docs/mathematics.md."""
     adapt: str = "all"
     """What adapts: all, head (ANIL), context (CAVIA), or a pattern of parameter names such as hidden.0.*."""
     learned_lr: Literal["none", "per-layer", "per-parameter"] = "none"
@@ -35,19 +36,33 @@ class InnerConfig:
 
 
 @dataclass(frozen=True)
-class PolicyConfig:
-    """The policy: a multi-layer perceptron; normal or categorical as the action space asks."""
+class InnerConfig(AdaptationConfig):
+    """The inner loop of a policy."""
+
+    estimator: Literal["low-variance", "naive", "dice", "e-maml"] = "low-variance"
+    """Surrogate of the inner loss, which decides what the meta-gradient estimates; see docs/mathematics.md."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A multi-layer perceptron."""
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each hidden layer."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation after each hidden layer."""
+    context: int = 0
+    """Context parameters, read by the first layer beside its input (CAVIA)."""
+
+
+@dataclass(frozen=True)
+class PolicyConfig(NetworkConfig):
+    """The policy: a multi-layer perceptron; normal or categorical as the action space asks."""
+
     initial_log_std: float = 0.0
     """Initial log standard deviation of normal actions."""
     min_log_std: float = -13.8
     """Lower bound of the log standard deviation."""
-    context: int = 0
-    """Context parameters, read by the first layer beside the observation (CAVIA)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,38 @@ class AdamConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class RunConfig:
+    """Options of every meta-training, whatever its tasks are."""
+
+    seed: int = 1
+    """Governs everything that is random."""
+    iterations: int = 100
+    """Meta-iterations in total."""
+    meta_batch_size: int = 20
+    """Tasks in each meta-iteration."""
+    device: str = "cpu"
+    """Torch device."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Floating-point type of parameters and data."""
+    checkpoint_every: int = 25
+    """Iterations between checkpoints; one is always written at the end."""
+    validation_tasks: int = 20
+    """Meta-validation tasks that score each checkpoint; 0 turns it off."""
+    inner: AdaptationConfig = field(default_factory=AdaptationConfig)
+    worker_retries = 0
+    """Not an option here: only environments are stepped by workers, which can fail."""
+
+    def about(self) -> tuple[str, str | None]:
+        """The name of what the tasks are about and its variant; only runs about the same can be compared."""
+        raise NotImplementedError
+
+    def senseless(self) -> Iterator[tuple[str, str]]:
+        """Options that cannot be used as they are: the one to change, and what is expected of it and why."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
     """Options of every `metarl train`."""
 
     family: str = "navigation2d"
@@ -92,12 +138,6 @@ class TrainConfig:
     """Variant of the family; its default if none is given."""
     observe_task: bool = False
     """Append the task to the observation: the oracle baseline."""
-    seed: int = 1
-    """Governs everything that is random."""
-    iterations: int = 100
-    """Meta-iterations in total."""
-    meta_batch_size: int = 20
-    """Tasks in each meta-iteration."""
     episodes: int = 20
     """Episodes of each task in each adaptation step."""
     samples_per_step: int | None = None
@@ -106,14 +146,6 @@ class TrainConfig:
     """Discount factor."""
     gae_lambda: float = 1.0
     """Lambda of generalised advantage estimation."""
-    device: str = "cpu"
-    """Torch device."""
-    dtype: Literal["float32", "float64"] = "float32"
-    """Floating-point type of parameters and episodes."""
-    checkpoint_every: int = 25
-    """Iterations between checkpoints; one is always written at the end."""
-    validation_tasks: int = 20
-    """Meta-validation tasks that score each checkpoint; 0 turns it off."""
     workers: int = 0
     """Processes that step ordinary Gymnasium environments; 0 steps them in this one. Results are the same."""
     worker_timeout: float = 60.0
@@ -122,6 +154,14 @@ class TrainConfig:
     """New attempts at an iteration, with new workers, after one raised, died or hung."""
     inner: InnerConfig = field(default_factory=InnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+
+    def about(self) -> tuple[str, str | None]:
+        return self.family, self.variant
+
+    def senseless(self) -> Iterator[tuple[str, str]]:
+        if self.inner.estimator == "e-maml" and not isinstance(self, MamlOptions):
+            yield "inner.estimator", "another: E-MAML's score term has a gradient but no value, so only maml can use it"
+        yield from context_misfits(self.inner, self.policy, "policy")
 
 
 @dataclass(frozen=True)
@@ -132,10 +172,15 @@ class MamlTrpoConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class MamlConfig(TrainConfig):
-    """MAML, outer update by Adam (Finn et al. 2017)."""
+class MamlOptions:
+    """What MAML's outer update by Adam reads of a configuration."""
 
     adam: AdamConfig = field(default_factory=AdamConfig)
+
+
+@dataclass(frozen=True)
+class MamlConfig(MamlOptions, TrainConfig):
+    """MAML, outer update by Adam (Finn et al. 2017)."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +197,9 @@ class PrompConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class ReptileConfig(TrainConfig):
-    """Reptile (Nichol et al. 2018)."""
+class ReptileOptions:
+    """What Reptile's outer update reads of a configuration."""
 
-    inner: InnerConfig = field(default_factory=lambda: InnerConfig(steps=3))
     outer: Literal["adam", "plain"] = "adam"
     """Adam on the difference of parameters, or the plain step."""
     step_size: float = 1.0
@@ -164,8 +208,15 @@ class ReptileConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class PretrainConfig(TrainConfig):
-    """Joint training over all tasks, the baseline without meta-learning."""
+class ReptileConfig(ReptileOptions, TrainConfig):
+    """Reptile (Nichol et al. 2018)."""
+
+    inner: InnerConfig = field(default_factory=lambda: InnerConfig(steps=3))
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """What joint training's outer update reads of a configuration."""
 
     outer: Literal["adam", "trpo"] = "adam"
     """Optimiser of the joint loss."""
@@ -173,7 +224,12 @@ class PretrainConfig(TrainConfig):
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
 
 
-def has_schedule(config: TrainConfig) -> bool:
+@dataclass(frozen=True)
+class PretrainConfig(PretrainOptions, TrainConfig):
+    """Joint training over all tasks, the baseline without meta-learning."""
+
+
+def has_schedule(config: RunConfig) -> bool:
     """Whether the outer rate follows a schedule that ends with the configured iterations."""
     adam = getattr(config, "adam", None)
     return adam is not None and adam.decay == "linear" and getattr(config, "outer", "adam") != "trpo"
@@ -213,6 +269,7 @@ _NOT_NEGATIVE = (
     "trust_region.damping",
     "inner_kl_penalty",
     "policy.context",
+    "network.context",
 )
 _POSITIVE = (
     "inner.lr",
@@ -263,11 +320,12 @@ def validate(config: Any, where: str = "") -> None:
             require(name, 0 <= value <= 1, "a number from 0 to 1")
         elif name in _BELOW_ONE:
             require(name, 0 <= value < 1, "a number from 0 to below 1")
-    if isinstance(config, TrainConfig):
-        for name, expected in _senseless(config):
+    if isinstance(config, RunConfig):
+        for name, expected in chain(_senseless(config), config.senseless()):
             require(name, False, expected)
     require("seed", values["seed"] < 2**63, "a number below 2^63")
-    require("policy.hidden_sizes", all(size >= 1 for size in values["policy.hidden_sizes"]), "sizes of at least 1")
+    for name in ("policy.hidden_sizes", "network.hidden_sizes"):
+        require(name, all(size >= 1 for size in values.get(name, ())), "sizes of at least 1")
     if "trust_region.backtrack_ratio" in values:
         require(
             "trust_region.backtrack_ratio",
@@ -276,28 +334,37 @@ def validate(config: Any, where: str = "") -> None:
         )
 
 
-def _senseless(config: TrainConfig) -> Iterator[tuple[str, str]]:
-    """Options that do not go together: the one to change, and what is expected of it and why."""
+def _senseless(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Options of the inner loop that do not go with the outer update, as `RunConfig.senseless` gives them."""
     inner = config.inner
-    differentiates = not isinstance(config, ReptileConfig | PretrainConfig)
+    differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
     if not differentiates and inner.learned_lr != "none":
         yield "inner.learned_lr", "none: this outer update differentiates no adaptation, so rates cannot be learned"
-    if isinstance(config, ReptileConfig | PrompConfig) and inner.steps == 0:
+    if isinstance(config, ReptileOptions | PrompConfig) and inner.steps == 0:
         yield "inner.steps", "at least one step: this outer update needs one"
-    if isinstance(config, ReptileConfig) and inner.first_order:
+    if isinstance(config, ReptileOptions) and inner.first_order:
         yield "inner.first_order", "false: Reptile has no second-order form"
-    if isinstance(config, ReptileConfig) and inner.adapt != "all":
+    if isinstance(config, ReptileOptions) and inner.adapt != "all":
         yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
     if inner.optimiser == "adam" and differentiates and not inner.first_order:
         yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
     if inner.optimiser == "adam" and inner.learned_lr != "none":
         yield "inner.optimiser", "sgd: learned rates are those of gradient descent"
-    if inner.estimator == "e-maml" and not isinstance(config, MamlConfig):
-        yield "inner.estimator", "another: E-MAML's score term has a gradient but no value, so only maml can use it"
-    if inner.adapt == "context" and config.policy.context == 0:
-        yield "inner.adapt", "a policy with context parameters: add --policy.context 2, for instance"
-    if inner.adapt != "context" and config.policy.context > 0:
-        yield "policy.context", "0, or --inner.adapt context: context parameters are what adapts, and nothing else"
+
+
+def context_misfits(inner: AdaptationConfig, network: NetworkConfig, name: str) -> Iterator[tuple[str, str]]:
+    """Context parameters without adaptation of them, or the other way round; `name` is the network's option."""
+    if inner.adapt == "context" and network.context == 0:
+        yield "inner.adapt", f"a {name} with context parameters: add --{name}.context 2, for instance"
+    if inner.adapt != "context" and network.context > 0:
+        yield f"{name}.context", "0, or --inner.adapt context: context parameters are what adapts, and nothing else"
+
+
+def check_least(*options: tuple[str, int | None, int]) -> None:
+    """Raise ConfigError for the first option (name, value, least) whose value is below its least."""
+    for name, value, least in options:
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
 
 
 def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:
@@ -316,7 +383,8 @@ def _lookup(config: Any, name: str) -> Any:
 class Algorithm(NamedTuple):
     """What the command line needs to know of an outer update before torch is loaded."""
 
-    config: type[TrainConfig]
+    config: type[Any]
+    """A RunConfig."""
     module: str
     summary: str
 
@@ -340,19 +408,21 @@ ALGORITHMS = {
 }
 
 
-def find_algorithm(name: str) -> Algorithm:
+def find_algorithm(
+    name: str, algorithms: Mapping[str, Algorithm] = ALGORITHMS, base: type[RunConfig] = TrainConfig
+) -> Algorithm:
     """The outer update of that name, or the one that a configuration class `module:Class` belongs to.
 
-    Such a class is a dataclass that extends TrainConfig; its module offers `initial_state` and `meta_step`.
+    Such a class is a dataclass that extends `base`; its module offers `initial_state` and `meta_step`.
     Raises ConfigError for whatever is not one.
     """
-    if name in ALGORITHMS:
-        return ALGORITHMS[name]
+    if name in algorithms:
+        return algorithms[name]
     if ":" not in name:
-        raise ConfigError(f"unknown algorithm '{name}'{nearest(name, ALGORITHMS)}; your own is named module:Class")
+        raise ConfigError(f"unknown algorithm '{name}'{nearest(name, algorithms)}; your own is named module:Class")
     config = import_attribute(name, f"algorithm '{name}'", ConfigError)
-    if not (isinstance(config, type) and issubclass(config, TrainConfig) and is_dataclass(config)):
-        raise ConfigError(f"algorithm '{name}': expected a dataclass that extends metarl.config.TrainConfig")
+    if not (isinstance(config, type) and issubclass(config, base) and is_dataclass(config)):
+        raise ConfigError(f"algorithm '{name}': expected a dataclass that extends {base.__module__}.{base.__name__}")
     for function in ("initial_state", "meta_step"):
         if not callable(getattr(sys.modules[config.__module__], function, None)):
             raise ConfigError(f"algorithm '{name}': module {config.__module__} has no function '{function}'")

@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import MetarlError, RunError
 
 
 class TrainingDisplay:
     """A progress bar on a terminal; elsewhere a line for the first iteration, the last, and some twenty between."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, total: int, domain: Domain = REINFORCEMENT_LEARNING) -> None:
+        self._total, self._domain = total, domain
         self._every = max(1, math.ceil(total / 20))
         self._progress: Progress | None = None
         self._before: tuple[float, int] = (0.0, 0)
@@ -49,16 +50,17 @@ class TrainingDisplay:
 
     def report(self, record: dict[str, Any]) -> None:
         """Show one iteration's record."""
-        wall, steps = record["wall_seconds"], record["environment_steps"]
+        measure, unit = self._domain.measure, self._domain.unit
+        wall, steps = record["wall_seconds"], record[unit]
         if self._before == (0.0, 0):
             rate = steps / wall if wall else 0.0
         else:
             rate = (steps - self._before[1]) / max(wall - self._before[0], 1e-9)
         self._before = (wall, steps)
         # Outer updates without query data know no return after the last step.
-        known = [value for value in record["return"] if value is not None]
-        after = f", {known[-1]:.1f} after adaptation" if len(known) > 1 else ""
-        text = f"return {known[0]:.1f}{' before' if after else ''}{after}, {rate:,.0f} steps/s"
+        known = [_number(value, 1) for value in record[measure] if value is not None]
+        after = f", {known[-1]} after adaptation" if len(known) > 1 else ""
+        text = f"{_words(measure)} {known[0]}{' before' if after else ''}{after}, {rate:,.0f} {unit.split('_')[-1]}/s"
         number = record["iteration"]
         if self._progress:
             self._progress.update(self._bar, completed=number, description=text)
@@ -86,20 +88,19 @@ def evaluation_progress() -> Iterator[Callable[[int, int], None]]:
 def print_evaluation(result: dict[str, Any]) -> None:
     """The adaptation curve as a table, with the protocol under which it was measured."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
-    budget = (
-        f"{result['samples_per_step']} samples"
-        if result["samples_per_step"]
-        else f"{result['episodes_per_step']} episodes"
-    )
-    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {budget} a step")
-    for column in ("step", "environment steps", "return", "standard error", "IQM", "95 % interval"):
+    unit, measure = result["unit"], result["measure"]
+    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {result['budget']} a step")
+    averages = {"mean": _words(measure), "standard_error": "standard error"}
+    if result["average"] == "iqm":
+        averages["iqm"] = "IQM"
+    for column in ("step", _words(unit), *averages.values(), "95 % interval"):
         table.add_column(column, justify="right")
-    curve = result["return"]
-    for step, used in enumerate(result["environment_steps"]):
+    curve = result[measure]
+    for step, used in enumerate(result[unit]):
         table.add_row(
             str(step),
             str(used),
-            *(_number(curve[name][step]) for name in ("mean", "standard_error", "iqm")),
+            *(_number(curve[name][step]) for name in averages),
             f"{_number(curve['ci95_low'][step])} to {_number(curve['ci95_high'][step])}",
         )
     console = Console(width=None if sys.stdout.isatty() else 100)
@@ -115,37 +116,39 @@ def print_evaluation(result: dict[str, Any]) -> None:
 def print_comparison(result: dict[str, Any]) -> None:
     """A row a method: interquartile means with intervals, the rate that was chosen, and the data it was given."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
-    table = Table(
-        title=f"{where}, {result['split']}: IQM of returns over seeds x {result['tasks']} tasks, 95 % interval"
-    )
-    methods = result["methods"]
-    for column in ("method", "seeds", "training steps", "rate", *(f"step {k}" for k in range(_points(methods)))):
+    average = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {_words(result['measure'])}"
+    table = Table(title=f"{where}, {result['split']}: {average} over seeds x {result['tasks']} tasks, 95 % interval")
+    methods, unit = result["methods"], result["unit"].split("_")[-1]
+    for column in ("method", "seeds", f"training {unit}", "rate", *(f"step {k}" for k in range(result["steps"] + 1))):
         table.add_column(column, justify="left" if column == "method" else "right")
     for method in methods:
-        curve = method["return"]
-        steps = sum(method["training_environment_steps"]) / len(method["runs"])
+        curve = method[result["measure"]]
+        steps = sum(method[f"training_{result['unit']}"]) / len(method["runs"])
         cells = [
             f"{_number(value)}\n[{_number(low)}, {_number(high)}]"
-            for value, low, high in zip(curve["iqm"], curve["ci95_low"], curve["ci95_high"], strict=True)
+            for value, low, high in zip(curve[result["average"]], curve["ci95_low"], curve["ci95_high"], strict=True)
         ]
         rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
         table.add_row(method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", rate, *cells)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    budgets = {steps for method in methods for steps in method["training_environment_steps"] if steps}
+    budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}
     if len(budgets) > 1 and max(budgets) > 1.05 * min(budgets):
-        console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M steps")
+        console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M {unit}")
     for label, others in result["probability_of_improvement"].items():
         for other, probability in others.items():
             console.print(f"P({label} beats {other} after the last step) = {probability:.2f}", markup=False)
 
 
-def _points(methods: list[dict[str, Any]]) -> int:
-    return len(methods[0]["return"]["iqm"])
+def _number(value: float | None, digits: int = 2) -> str:
+    """Two digits more for what is measured on a scale of one."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits if abs(value) > 1 else digits + 2}f}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

@@ -98,22 +98,29 @@ def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return trim_mean(values, 0.25, axis=axis)
 
 
-def summarise(per_task: np.ndarray, *, resamples: int = 2000) -> dict[str, list[float | None]]:
-    """Mean, standard error, interquartile mean and its 95 % bootstrap interval over tasks, for every point.
+def mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    return values.mean(axis)
 
-    The interval is a percentile bootstrap over tasks with a fixed seed; it is null for fewer than two tasks,
-    as is the standard error. Values that are not finite are null.
+
+AVERAGES = {"iqm": interquartile_mean, "mean": mean}
+
+
+def summarise(per_task: np.ndarray, average: str = "iqm", *, resamples: int = 2000) -> dict[str, list[float | None]]:
+    """Mean, standard error, interquartile mean and 95 % bootstrap interval of one of them over tasks, for every point.
+
+    `average` says whether the interval is that of the interquartile mean ("iqm") or of the mean ("mean"). It is a
+    percentile bootstrap over tasks with a fixed seed; it is null for fewer than two tasks, as is the standard
+    error. Values that are not finite are null.
     """
     from scipy.stats import bootstrap
 
     n = len(per_task)
-    mean, iqm = per_task.mean(0), interquartile_mean(per_task)
     error = per_task.std(0, ddof=1) / math.sqrt(n) if n > 1 else np.full(per_task.shape[1], np.nan)
     low = high = np.full(per_task.shape[1], np.nan)
     if n > 1 and np.isfinite(per_task).all():
         interval = bootstrap(
             (per_task,),
-            interquartile_mean,
+            AVERAGES[average],
             axis=0,
             n_resamples=resamples,
             method="percentile",
@@ -121,9 +128,9 @@ def summarise(per_task: np.ndarray, *, resamples: int = 2000) -> dict[str, list[
         ).confidence_interval
         low, high = interval.low, interval.high
     return {
-        "mean": finite_list(mean),
+        "mean": finite_list(mean(per_task)),
         "standard_error": finite_list(error),
-        "iqm": finite_list(iqm),
+        "iqm": finite_list(interquartile_mean(per_task)),
         "ci95_low": finite_list(low),
         "ci95_high": finite_list(high),
     }
@@ -135,5 +142,5 @@ def finite_list(values: Any) -> list[float | None]:
 
 
 def worse_after_adaptation(per_task: np.ndarray) -> int:
-    """Tasks whose return after the last step is below that before the first, diverged ones included."""
+    """Tasks whose score after the last step is below that before the first, diverged ones included."""
     return int((~(per_task[:, -1] >= per_task[:, 0])).sum())

@@ -8,19 +8,23 @@ from typing import Any
 
 from metarl.errors import ConfigError, RunError
 
+AVERAGES = {"iqm": "interquartile mean", "mean": "mean"}
+
 
 def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
-    """Return against adaptation steps, interquartile means with their 95 % intervals, one line a result."""
+    """Score against adaptation steps, averages with their 95 % intervals, one line a result."""
     figure = _figure(6, 4)
     axes = figure.add_subplot()
-    for label, result in results.items():
-        _draw_curve(axes, list(range(len(result["return"]["iqm"]))), result["return"], label)
-        axes.set_xticks(range(len(result["return"]["iqm"])))
     first = next(iter(results.values()))
+    for label, result in results.items():
+        curve = result[first["measure"]]
+        steps = list(range(len(curve["mean"])))
+        _draw_curve(axes, steps, curve, first["average"], label)
+        axes.set_xticks(steps)
     axes.set_xlabel("adaptation step")
-    axes.set_ylabel("return (interquartile mean over tasks)")
+    axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGES[first['average']]} over tasks)")
     axes.set_title(
-        f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['episodes_per_step']} episodes a step",
+        f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['budget']} a step",
         fontsize=10,
     )
     axes.grid(alpha=0.3)
@@ -30,21 +34,20 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 
 def plot_comparison(result: dict[str, Any], path: Path) -> None:
-    """Return against adaptation steps, and against all environment steps, training included: a line a method."""
+    """Score against adaptation steps, and against all data, training included: a line a method."""
     figure = _figure(11, 4)
     by_step, by_data = figure.subplots(1, 2, sharey=True)
+    measure, unit, average = result["measure"], result["unit"], result["average"]
     for method in result["methods"]:
-        steps = list(range(len(method["return"]["iqm"])))
-        trained = sum(method["training_environment_steps"]) / len(method["runs"])
-        _draw_curve(by_step, steps, method["return"], method["label"])
-        _draw_curve(
-            by_data, [trained + used for used in method["adaptation_environment_steps"]], method["return"], None
-        )
+        steps = list(range(result["steps"] + 1))
+        trained = sum(method[f"training_{unit}"]) / len(method["runs"])
+        _draw_curve(by_step, steps, method[measure], average, method["label"])
+        _draw_curve(by_data, [trained + used for used in method[f"adaptation_{unit}"]], method[measure], average, None)
         by_step.set_xticks(steps)
     by_step.set_xlabel("adaptation step")
-    by_data.set_xlabel("environment steps, training and adaptation")
+    by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
     by_data.set_xscale("symlog", linthresh=1000)
-    by_step.set_ylabel("return (IQM over seeds x tasks)")
+    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGES[average]} over seeds x tasks)")
     by_step.legend(fontsize=8)
     for axes in (by_step, by_data):
         axes.grid(alpha=0.3)
@@ -60,8 +63,8 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], label: str | None) -> None:
-    values = [float("nan") if v is None else v for v in curve["iqm"]]
+def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], average: str, label: str | None) -> None:
+    values = [float("nan") if v is None else v for v in curve[average]]
     (line,) = axes.plot(places, values, marker="o", label=label)
     if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
         axes.fill_between(places, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())

@@ -10,40 +10,56 @@ from typing import IO, Any
 
 import tomli_w
 
-from metarl.config import TrainConfig, find_algorithm, validate
+from metarl.config import RunConfig, validate
 from metarl.config_files import flat_mapping, from_mapping, read_toml, to_mapping
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, RunError
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
 
 
-def create(run: Path, algorithm: str, config: TrainConfig) -> None:
+def create(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFORCEMENT_LEARNING) -> None:
     """Make the directory and write the resolved configuration; raises RunError where the place is taken."""
     if (run / CONFIG).exists():
         raise RunError(
-            f"{run}: holds a run already; go on with 'metarl resume {run}' or --or-resume, or choose another --run-dir"
+            f"{run}: holds a run already; go on with '{domain.command} resume {run}' or --or-resume, "
+            "or choose another --run-dir"
         )
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
     try:
         run.mkdir(parents=True, exist_ok=True)
         staged = run / f".{CONFIG}"
-        staged.write_text(tomli_w.dumps({"algorithm": algorithm, **to_mapping(config)}), encoding="utf-8")
+        named = {"algorithm": algorithm}
+        if domain != REINFORCEMENT_LEARNING:
+            named = {"domain": domain.name, **named}
+        staged.write_text(tomli_w.dumps({**named, **to_mapping(config)}), encoding="utf-8")
         os.replace(staged, run / CONFIG)
     except OSError as error:
         raise RunError(f"{run}: cannot be written: {error.strerror}") from None
 
 
-def read_config(run: Path) -> tuple[str, TrainConfig]:
-    """Algorithm and configuration of a run."""
-    path = run / CONFIG
-    if not path.is_file():
+def domain_name(run: Path) -> str:
+    """The name of what a run was trained on."""
+    return str(_read(run).get("domain", REINFORCEMENT_LEARNING.name))
+
+
+def _read(run: Path) -> dict[str, Any]:
+    if not (run / CONFIG).is_file():
         raise RunError(f"{run}: not a run directory: it has no {CONFIG}")
-    mapping = read_toml(path)
+    return read_toml(run / CONFIG)
+
+
+def read_config(run: Path, domain: Domain = REINFORCEMENT_LEARNING) -> tuple[str, Any]:
+    """Algorithm and configuration of a run; raises RunError where it was trained on something else."""
+    path, mapping = run / CONFIG, _read(run)
+    there = mapping.pop("domain", REINFORCEMENT_LEARNING.name)
+    if there != domain.name:
+        raise RunError(f"{path}: domain = {there!r}; expected {domain.name!r}, which '{domain.command}' is about")
     algorithm = mapping.pop("algorithm", None)
     try:
-        default = find_algorithm(str(algorithm)).config()
+        default = domain.find(str(algorithm)).config()
     except ConfigError as error:
         raise RunError(f"{path}: {error}") from None
     config = from_mapping(default, mapping, str(path))
@@ -51,7 +67,7 @@ def read_config(run: Path) -> tuple[str, TrainConfig]:
     return algorithm, config
 
 
-def first_difference(a: TrainConfig, b: TrainConfig) -> str | None:
+def first_difference(a: RunConfig, b: RunConfig) -> str | None:
     """The first option in which two configurations differ, with both values."""
     left, right = flat_mapping(a), flat_mapping(b)
     for name in sorted(left.keys() | right.keys()):

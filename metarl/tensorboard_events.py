@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from metarl.domains import Domain
+
 
 class Events:
     """TensorBoard events of a run."""
 
-    def __init__(self, run: Path, iteration: int) -> None:
+    def __init__(self, run: Path, iteration: int, domain: Domain) -> None:
         from tensorboardX import SummaryWriter
 
+        self._domain = domain
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=iteration + 1 if iteration else None)
 
     def __enter__(self) -> Events:
@@ -22,8 +25,8 @@ class Events:
 
     def write(self, record: dict[str, Any]) -> None:
         number = record["iteration"]
-        self.write_scalars("return", record["return"], number)
-        for name in ("kl", "outer_loss", "gradient_norm", "environment_steps"):
+        self.write_scalars(self._domain.measure, record[self._domain.measure], number)
+        for name in ("kl", "outer_loss", "gradient_norm", self._domain.unit):
             if name in record:
                 self._writer.add_scalar(name, record[name], number)
         for name, seconds in record.get("seconds", {}).items():

@@ -18,31 +18,20 @@ import torch
 
 from metarl import __version__
 from metarl.allocation import keep_freed_memory
-from metarl.builder import (
-    DTYPES,
-    as_trained,
-    build_family,
-    build_policy,
-    build_problem,
-    build_rule,
-    check_device,
-    describe_spaces,
-    initial_theta,
-)
-from metarl.checkpoint import aligned, load_newest, save_checkpoint
-from metarl.config import TrainConfig, find_algorithm, has_schedule, validate
+from metarl.builder import DTYPES, as_trained, build_rule, check_device, initial_theta
+from metarl.checkpoint import aligned, data_used, load_newest, save_checkpoint
+from metarl.config import RunConfig, has_schedule, validate
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
-from metarl.families import TaskFamily
 from metarl.inner import within_bounds
-from metarl.policies import Policy
-from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
 from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks
 from metarl.tensorboard_events import Events
 from metarl.types import Params, State
+from metarl.workload import HeldProblem, Workload, open_workload
 
 Reporter = Callable[[dict[str, Any]], None]
 """Called with each iteration's record, for progress bars and logs."""
@@ -59,9 +48,10 @@ class Outcome:
 
 def train(
     algorithm: str,
-    config: TrainConfig,
+    config: RunConfig,
     run_dir: Path | str,
     *,
+    domain: Domain = REINFORCEMENT_LEARNING,
     or_resume: bool = False,
     report: Reporter | None = None,
 ) -> Outcome:
@@ -75,7 +65,7 @@ def train(
     # A worker that torchrun restarted finds the run that its predecessor began.
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     if (or_resume or restarted) and (run / "config.toml").exists():
-        there, stored = read_config(run)
+        there, stored = read_config(run, domain)
         difference = (
             f"algorithm is {there} there and {algorithm} here"
             if there != algorithm
@@ -83,15 +73,16 @@ def train(
         )
         if difference:
             raise RunError(f"{run}: not resumed: its {difference}")
-        return resume(run, report=report)
+        return resume(run, domain=domain, report=report)
     check_device(config.device)
-    with _Training(algorithm, config, run, new=True) as training:
+    with _Training(domain, algorithm, config, run, new=True) as training:
         return training.run(config.iterations, report)
 
 
 def resume(
     run_dir: Path | str,
     *,
+    domain: Domain = REINFORCEMENT_LEARNING,
     iterations: int | None = None,
     extend_schedule: bool = False,
     report: Reporter | None = None,
@@ -101,7 +92,7 @@ def resume(
     The result is bitwise that of a run which was never interrupted.
     """
     run = Path(run_dir)
-    algorithm, config = read_config(run)
+    algorithm, config = read_config(run, domain)
     total = config.iterations if iterations is None else iterations
     if total < 0:
         raise ConfigError(f"--iterations = {total}; expected a number that is not negative")
@@ -110,34 +101,33 @@ def resume(
             f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
             "add --extend-schedule to go on at its last value"
         )
-    with _Training(algorithm, config, run, new=False) as training:
+    with _Training(domain, algorithm, config, run, new=False) as training:
         return training.run(total, report)
 
 
 class _Training:
     """One process's hold on a run: the objects that its configuration describes, and what it has written."""
 
-    def __init__(self, algorithm: str, config: TrainConfig, run: Path, *, new: bool) -> None:
+    def __init__(self, domain: Domain, algorithm: str, config: RunConfig, run: Path, *, new: bool) -> None:
         keep_freed_memory()
-        self.algorithm, self.config, self.run_dir = algorithm, config, run
-        self.module: Any = importlib.import_module(find_algorithm(algorithm).module)
-        self.family: TaskFamily = build_family(config)
-        self.policy: Policy = build_policy(config, self.family.observation_space, self.family.action_space)
-        self.problem = build_problem(config, self.family, self.policy)
+        self.domain, self.algorithm, self.config, self.run_dir = domain, algorithm, config, run
+        self.module: Any = importlib.import_module(domain.find(algorithm).module)
+        self.workload: Workload = open_workload(domain, config)
+        self.problem = self.workload.problem(training=True)
         self.rule = build_rule(config)
         self.root = Key.from_seed(config.seed)
-        self.validation: ReinforcementLearning | None = None
-        self.iteration, self.environment_steps, self.wall_seconds = 0, 0, 0.0
+        self.validation: HeldProblem | None = None
+        self.iteration, self.data_used, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
-        self.state: State = self.module.initial_state(initial_theta(config, self.policy, config.seed), config)
+        self.state: State = self.module.initial_state(initial_theta(config, self.workload.model, config.seed), config)
         # Only a configuration that has proved usable leaves a directory behind.
         if new:
-            create(run, algorithm, config)
+            create(run, algorithm, config, domain)
         self.lock = RunLock(run)
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
             state, manifest = loaded
-            theta = as_trained(config, self.policy, state["theta"], str(run))
+            theta = as_trained(config, self.workload.model, state["theta"], str(run))
             dtype = DTYPES[config.dtype]
             if any(value.dtype != dtype for value in theta.values()):
                 raise RunError(f"{run}: its checkpoints are not {config.dtype}, as config.toml says")
@@ -147,7 +137,7 @@ class _Training:
                 warnings.warn(f"{run}: trained with {then} threads, goes on with {now}: {reason}", stacklevel=2)
             self.state = {**state, "theta": theta}
             self.iteration = self.saved = manifest["iteration"]
-            self.environment_steps = manifest["environment_steps"]
+            self.data_used = data_used(manifest)
             self.wall_seconds = manifest["wall_seconds"]
         self.metrics = MetricsFile(run, self.iteration)
 
@@ -161,19 +151,19 @@ class _Training:
         self.problem.close()
         if self.validation is not None:
             self.validation.close()
-        self.family.close()
+        self.workload.close()
         self.lock.release()
 
     def run(self, total: int, report: Reporter | None) -> Outcome:
         """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
         started = time.perf_counter() - self.wall_seconds
-        with Events(self.run_dir, self.iteration) as events, StopSignals() as stop:
+        with Events(self.run_dir, self.iteration, self.domain) as events, StopSignals() as stop:
             while self.iteration < total and stop.received is None:
                 metrics = self._iterate()
                 self.wall_seconds = time.perf_counter() - started
                 record = {
                     "iteration": self.iteration,
-                    "environment_steps": self.environment_steps,
+                    self.domain.unit: self.data_used,
                     "wall_seconds": round(self.wall_seconds, 6),
                     **metrics,
                 }
@@ -196,7 +186,7 @@ class _Training:
         """One meta-iteration: a function of state, iteration and seed alone."""
         config, number = self.config, self.iteration + 1
         rng = self.root.at("tasks", number).generator()
-        tasks = self.family.sample_tasks(config.meta_batch_size, "meta-train", rng)
+        tasks = self.workload.sample_tasks(config.meta_batch_size, "meta-train", rng)
         # Past the end of a schedule its last value holds.
         progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
         try:
@@ -207,8 +197,8 @@ class _Training:
             raise
         _check_finite(state["theta"], metrics, number)
         self.state, self.iteration = aligned(state), number
-        self.environment_steps += metrics.pop("transitions")
-        return metrics
+        self.data_used += metrics.pop("transitions")
+        return {self.domain.measure: metrics.pop("return"), **metrics}
 
     def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
         """The algorithm's step, tried again with new workers where one failed: the same step, whoever computes it."""
@@ -227,30 +217,30 @@ class _Training:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
         facts: dict[str, Any] = {
             "algorithm": self.algorithm,
-            "environment_steps": self.environment_steps,
+            "unit": self.domain.unit,
+            self.domain.unit: self.data_used,
             "wall_seconds": round(self.wall_seconds, 6),
             "metarl": __version__,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
-            "spaces": describe_spaces(self.family.observation_space, self.family.action_space),
-            "horizon": self.family.horizon,
+            **self.workload.facts(),
             "meta_validation": self._validate() if validate else None,
         }
         self.metrics.sync()
         save_checkpoint(self.run_dir, self.iteration, self.state, facts)
         self.saved = self.iteration
         if facts["meta_validation"] is not None:
-            events.write_scalars("meta-validation", facts["meta_validation"]["return"], self.iteration)
+            events.write_scalars("meta-validation", facts["meta_validation"][self.domain.measure], self.iteration)
 
     def _validate(self) -> dict[str, Any] | None:
-        """Mean returns at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""
-        if self.config.validation_tasks == 0 or "meta-validation" not in self.family.splits.names:
+        """Mean scores at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""
+        if self.config.validation_tasks == 0 or "meta-validation" not in self.workload.splits.names:
             return None
         key = self.root.at("meta-validation")
-        tasks = self.family.sample_tasks(self.config.validation_tasks, "meta-validation", key.at("tasks").generator())
+        tasks = self.workload.sample_tasks(self.config.validation_tasks, "meta-validation", key.at("tasks").generator())
         if self.validation is None:
-            self.validation = build_problem(self.config, self.family, self.policy)
-        theta, steps = self.state["theta"], self.config.inner.steps
+            self.validation = self.workload.problem(training=False)
+        theta, steps = self.workload.at_test(self.state["theta"], key), self.config.inner.steps
         try:
             curve = adaptation_curve(self.validation, theta, tasks, key, self.rule, steps)
         except (Divergence, EnvironmentFault) as error:
@@ -258,9 +248,9 @@ class _Training:
             warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
         means = finite_list(curve.per_task.mean(0))
-        return (
-            None if means[-1] is None else {"score": means[-1], "return": means, "tasks": self.config.validation_tasks}
-        )
+        if means[-1] is None:
+            return None
+        return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
 
 
 def _check_finite(theta: Params, metrics: dict[str, Any], iteration: int) -> None:

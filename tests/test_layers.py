@@ -11,8 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "importing", "timing", "allocation", "stop_signals", "tensorboard_events"},
+    {"errors", "importing", "timing", "allocation", "stop_signals"},
     {"config"},
+    {"domains"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
     {"families"},
     {"declared", "policies", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},
@@ -23,7 +24,8 @@ LAYERS = [
     {"problem", "checking"},
     {"adaptation", "evaluation", "outer"},
     {"algorithms"},
-    {"builder", "checkpoint", "run_directory"},
+    {"builder", "checkpoint", "run_directory", "tensorboard_events"},
+    {"workload"},
     {"training", "agent"},
     {"api", "adapting", "display", "plots"},
     {"comparison"},
@@ -71,6 +73,7 @@ def test_imports_run_one_way(path):
         "metarl",
         "metarl.cli",
         "metarl.config",
+        "metarl.domains",
         "metarl.families",
         "metarl.plugins",
         "metarl_envs.navigation2d",

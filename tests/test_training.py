@@ -156,7 +156,7 @@ def test_damaged_configurations_are_refused(tmp_path, tiny_config):
     with pytest.raises(ConfigError, match=r"config.toml: inner.lr = 'fast'"):
         resume(run)
     (run / "config.toml").write_text(text.replace("hidden_sizes = [\n    8,\n]", "hidden_sizes = [9]"))
-    with pytest.raises(RunError, match=r"hidden.0.weight has shape \(8, 2\); the policy has \(9, 2\)"):
+    with pytest.raises(RunError, match=r"hidden.0.weight has shape \(8, 2\); the model has \(9, 2\)"):
         resume(run, iterations=2)
 
 
