@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,8 +14,9 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from metarl.complaints import complaint, one_line
-from metarl.config import ALGORITHMS, TrainConfig, check_rates, find_algorithm, option_name, validate
+from metarl.config import ALGORITHMS, RunConfig, check_rates, find_algorithm, option_name, validate
 from metarl.config_files import load_preset, preset_for, presets
+from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, FamilyError, MetarlError, nearest
 from metarl.options import (
     AdaptOptions,
@@ -28,30 +29,37 @@ from metarl.options import (
 )
 
 Options = TypeVar("Options")
+Commands = Mapping[str, tuple[Callable[[list[str]], int], str]]
+"""Each command's function of its arguments, and what it does in a few words."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 or 143 after a signal."""
+    return dispatch(arguments, "metarl", COMMANDS, _overview())
+
+
+def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, overview: str) -> int:
+    """Run one of a program's commands; what the user can mend becomes one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
-            print(_overview())
+            print(overview)
             return 0
         if arguments[0] == "--version":
             from metarl import __version__
 
-            print(f"metarl {__version__}")
+            print(f"{program} {__version__}")
             return 0
         name, rest = arguments[0], arguments[1:]
-        if name not in COMMANDS:
-            raise ConfigError(f"unknown command '{name}'{nearest(name, COMMANDS)}")
-        return COMMANDS[name][0](rest)
+        if name not in commands:
+            raise ConfigError(f"unknown command '{name}'{nearest(name, commands)}")
+        return commands[name][0](rest)
     except MetarlError as error:
-        print(f"metarl: error: {one_line(str(error))}", file=sys.stderr)
+        print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("metarl: stopped", file=sys.stderr)
+        print(f"{program}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -72,37 +80,50 @@ def _train(arguments: list[str]) -> int:
     default, chosen = _default_config(algorithm, rest, asks_help)
     if _value_of(rest, "--episodes") is not None:
         default = replace(default, samples_per_step=None)  # one budget replaces the other
-
-    @dataclass(frozen=True)
-    class Command:
-        where: Annotated[RunOptions, tyro.conf.arg(name="")]
-        what: Annotated[TrainConfig, tyro.conf.arg(name="")]
-
-    Command.__annotations__ = {
-        "where": Annotated[RunOptions, tyro.conf.arg(name="")],
-        "what": Annotated[type(default), tyro.conf.arg(name="")],
-    }
-    Command.__doc__ = (
+    explanation = (
         f"{found.summary}\n\nDefaults shown are those of {chosen}; without --config the preset of "
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
-    options = _parse(Command, rest, f"metarl train {algorithm}", default=Command(RunOptions(), default))
-    where, config = options.where, options.what
-    validate(config)
-    if where.run_dir is None:
-        raise ConfigError("--run-dir is missing; expected the run directory to create")
+    where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
     if config.variant is None:
         from metarl.plugins import family_variants
 
         variants = family_variants(config.family)
         config = replace(config, variant=variants[0] if variants else None)
 
+    return run_training(REINFORCEMENT_LEARNING, algorithm, config, where)
+
+
+def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
+    """Where a training goes and its configuration, both as the command line changes them."""
+
+    @dataclass(frozen=True)
+    class Command:
+        where: Annotated[Any, tyro.conf.arg(name="")]
+        what: Annotated[Any, tyro.conf.arg(name="")]
+
+    Command.__annotations__ = {
+        "where": Annotated[type(where), tyro.conf.arg(name="")],
+        "what": Annotated[type(default), tyro.conf.arg(name="")],
+    }
+    Command.__doc__ = explanation
+    options = parse(Command, arguments, program, default=Command(where, default))
+    validate(options.what)
+    if options.where.run_dir is None:
+        raise ConfigError("--run-dir is missing; expected the run directory to create")
+    return options.where, options.what
+
+
+def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) -> int:
+    """Train into a run directory, with progress; the exit code."""
     from metarl.display import TrainingDisplay
     from metarl.training import train
 
-    with TrainingDisplay(config.iterations) as display:
-        outcome = train(algorithm, config, where.run_dir, or_resume=where.or_resume, report=display.report)
-    return _finished(where.run_dir, outcome)
+    with TrainingDisplay(config.iterations, domain) as display:
+        outcome = train(
+            algorithm, config, where.run_dir, domain=domain, or_resume=where.or_resume, report=display.report
+        )
+    return _finished(domain, where.run_dir, outcome)
 
 
 def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tuple[Any, str]:
@@ -141,41 +162,47 @@ def _value_of(arguments: list[str], option: str) -> str | None:
 
 
 def _resume(arguments: list[str]) -> int:
-    options = _parse(ResumeOptions, arguments, "metarl resume")
+    options = parse(ResumeOptions, arguments, "metarl resume")
+    return run_resumed(REINFORCEMENT_LEARNING, options)
+
+
+def run_resumed(domain: Domain, options: ResumeOptions) -> int:
+    """Go on with a run, with progress; the exit code."""
     from metarl.run_directory import read_config
 
-    _, config = read_config(options.run)
+    _, config = read_config(options.run, domain)
     from metarl.display import TrainingDisplay
     from metarl.training import resume
 
-    with TrainingDisplay(options.iterations if options.iterations is not None else config.iterations) as display:
+    total = options.iterations if options.iterations is not None else config.iterations
+    with TrainingDisplay(total, domain) as display:
         outcome = resume(
             options.run,
+            domain=domain,
             iterations=options.iterations,
             extend_schedule=options.extend_schedule,
             report=display.report,
         )
-    return _finished(options.run, outcome)
+    return _finished(domain, options.run, outcome)
 
 
-def _finished(run: Path, outcome: Any) -> int:
+def _finished(domain: Domain, run: Path, outcome: Any) -> int:
     if outcome.signal is not None:
         print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "
-              f"go on with: metarl resume {run}", file=sys.stderr)  # fmt: skip
+              f"go on with: {domain.command} resume {run}", file=sys.stderr)  # fmt: skip
         return 128 + outcome.signal
     print(f"saved {run}/checkpoints/{outcome.iteration:08d}")
     return 0
 
 
 def _evaluate(arguments: list[str]) -> int:
-    options = _parse(EvaluateOptions, arguments, "metarl evaluate")
-    if options.plot is not None:
-        _check_suffix("--plot", options.plot, (".png", ".svg", ".pdf"))
+    options = parse(EvaluateOptions, arguments, "metarl evaluate")
+    check_plot(options.plot)
     from metarl.run_directory import read_config
 
     read_config(options.run)
     from metarl.api import evaluate
-    from metarl.display import evaluation_progress, print_evaluation, write_json
+    from metarl.display import evaluation_progress
 
     with evaluation_progress() as progress:
         result = evaluate(
@@ -194,6 +221,14 @@ def _evaluate(arguments: list[str]) -> int:
             initialisation=options.initialisation,
             progress=progress,
         )
+    show_evaluation(result, options)
+    return 0
+
+
+def show_evaluation(result: dict[str, Any], options: Any) -> None:
+    """Print a result, and write what `options.json` and `options.plot` ask for."""
+    from metarl.display import print_evaluation, write_json
+
     print_evaluation(result)
     if options.json is not None:
         write_json(options.json, result)
@@ -201,17 +236,14 @@ def _evaluate(arguments: list[str]) -> int:
         from metarl.plots import plot_curves
 
         plot_curves({options.run.name: result}, options.plot)
-    return 0
 
 
 def _compare(arguments: list[str]) -> int:
-    options = _parse(CompareOptions, arguments, "metarl compare")
+    options = parse(CompareOptions, arguments, "metarl compare")
     if not options.runs:
         raise ConfigError("missing: RUN [RUN ...] Run directories.")
-    if options.plot is not None:
-        _check_suffix("--plot", options.plot, (".png", ".svg", ".pdf"))
+    check_plot(options.plot)
     from metarl.comparison import compare
-    from metarl.display import print_comparison, write_json
 
     result = compare(
         options.runs,
@@ -224,6 +256,14 @@ def _compare(arguments: list[str]) -> int:
         scratch=options.scratch,
         notice=lambda line: print(line, flush=True),
     )
+    show_comparison(result, options)
+    return 0
+
+
+def show_comparison(result: dict[str, Any], options: Any) -> None:
+    """Print a comparison, and write what `options.json` and `options.plot` ask for."""
+    from metarl.display import print_comparison, write_json
+
     print_comparison(result)
     if options.json is not None:
         write_json(options.json, result)
@@ -231,11 +271,10 @@ def _compare(arguments: list[str]) -> int:
         from metarl.plots import plot_comparison
 
         plot_comparison(result, options.plot)
-    return 0
 
 
 def _adapt(arguments: list[str]) -> int:
-    options = _parse(AdaptOptions, arguments, "metarl adapt")
+    options = parse(AdaptOptions, arguments, "metarl adapt")
     if options.video is not None:
         _check_suffix("--video", options.video, (".gif", ".mp4"))
     check_rates(options.inner_lr, options.later_inner_lr)
@@ -245,13 +284,19 @@ def _adapt(arguments: list[str]) -> int:
     return 0
 
 
+def check_plot(path: Path | None) -> None:
+    """Raise ConfigError for a picture of a kind that cannot be written."""
+    if path is not None:
+        _check_suffix("--plot", path, (".png", ".svg", ".pdf"))
+
+
 def _check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} = {path}; expected a file name that ends in {' or '.join(suffixes)}")
 
 
 def _families(arguments: list[str]) -> int:
-    _parse(FamiliesOptions, arguments, "metarl families")
+    parse(FamiliesOptions, arguments, "metarl families")
     from metarl.display import print_families
 
     print_families()
@@ -259,7 +304,7 @@ def _families(arguments: list[str]) -> int:
 
 
 def _check(arguments: list[str]) -> int:
-    options = _parse(CheckOptions, arguments, "metarl check")
+    options = parse(CheckOptions, arguments, "metarl check")
     from metarl.checking import check_family
     from metarl.plugins import load_family
 
@@ -277,7 +322,7 @@ def _check(arguments: list[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+COMMANDS: Commands = {
     "train": (_train, "meta-train into a new run directory"),
     "resume": (_resume, "go on with a run, exactly"),
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
@@ -297,10 +342,10 @@ def _overview() -> str:
     )
 
 
-def _parse(
+def parse(
     command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None
 ) -> Options:
-    """Parse with tyro; what it has to complain about becomes one line."""
+    """Options by tyro; what it has to complain about becomes one line."""
     extra: dict[str, Any] = {} if default is None else {"default": default}
     said = io.StringIO()
     try:

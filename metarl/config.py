@@ -216,17 +216,19 @@ class ReptileConfig(ReptileOptions, TrainConfig):
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """What joint training's outer update reads of a configuration."""
+    """What joint training's outer update reads of a configuration, where the optimiser is no option."""
 
-    outer: Literal["adam", "trpo"] = "adam"
-    """Optimiser of the joint loss."""
+    outer = "adam"
     adam: AdamConfig = field(default_factory=AdamConfig)
-    trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
 
 
 @dataclass(frozen=True)
 class PretrainConfig(PretrainOptions, TrainConfig):
     """Joint training over all tasks, the baseline without meta-learning."""
+
+    outer: Literal["adam", "trpo"] = "adam"
+    """Optimiser of the joint loss."""
+    trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
 
 
 def has_schedule(config: RunConfig) -> bool:

@@ -57,3 +57,13 @@ class PolicyBatch(NamedTuple):
     log_probs: Float[Tensor, "tasks episodes steps"]
     advantages: Float[Tensor, "tasks episodes steps"]
     weights: Float[Tensor, "tasks episodes steps"]
+
+
+class Examples(NamedTuple):
+    """Labelled examples of every task: `support` to adapt to, `query` to be judged by. The two never overlap."""
+
+    support_inputs: Float[Tensor, "tasks support *input"]
+    support_targets: Tensor
+    """(tasks, support, output) for regression, (tasks, support) of class indices for classification."""
+    query_inputs: Float[Tensor, "tasks query *input"]
+    query_targets: Tensor

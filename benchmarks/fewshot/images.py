@@ -1,0 +1,107 @@
+"""Images in classes, and the few-shot tasks that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from benchmarks.fewshot.draws import seeds_of
+from metarl.errors import ConfigError, FamilyError, nearest
+from metarl.randomness import fold, uniform
+from metarl.tasks import Tasks
+from metarl.types import Examples
+
+
+class ImageSet(NamedTuple):
+    """Images of all classes, one class after another; `rotations` multiplies the classes."""
+
+    images: np.ndarray
+    """uint8 (images, channels, height, width), often a file that is read where it is needed."""
+    sizes: np.ndarray
+    """Images of each class."""
+    names: list[str]
+    rotations: int = 1
+    """A class turned by r x 90 degrees, r below this number, is a class of its own: number rotations x class + r."""
+
+    @property
+    def classes(self) -> int:
+        return len(self.sizes) * self.rotations
+
+
+class ClassSplits:
+    """Tasks of `ways` classes of a split, drawn without repetition within the task. Splits share no class."""
+
+    kind = "disjoint"
+
+    def __init__(self, splits: Mapping[str, np.ndarray], ways: int, train_ways: int) -> None:
+        self.classes = dict(splits)
+        self.ways = {name: train_ways if name == "meta-train" else ways for name in self.classes}
+        for name, numbers in self.classes.items():
+            if len(numbers) < self.ways[name]:
+                raise ConfigError(f"--ways = {self.ways[name]}; expected at most {len(numbers)}, the classes of {name}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.classes)
+
+    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        if split not in self.classes:
+            raise FamilyError(f"unknown split '{split}'{nearest(split, self.classes)}")
+        classes, ways = self.classes[split], self.ways[split]
+        return {
+            "classes": np.array([rng.choice(classes, ways, replace=False) for _ in range(n)]),
+            "draw": rng.integers(2**31, size=n),
+        }
+
+
+def task_space(images: ImageSet, ways: int) -> spaces.Dict:
+    """The classes of a task, in the order of their labels, and which of their images are drawn."""
+    return spaces.Dict(
+        {
+            "classes": spaces.Box(0, images.classes - 1, (ways,), np.int64),
+            "draw": spaces.Box(0, 2**31 - 1, (), np.int64),
+        }
+    )
+
+
+def check_shots(images: ImageSet, shots: int, queries: int) -> None:
+    """Raise ConfigError where a class has too few images to keep support and query apart."""
+    smallest = int(images.sizes.argmin())
+    if shots + queries > images.sizes[smallest]:
+        raise ConfigError(
+            f"--shots = {shots} and --queries = {queries}; expected together at most {images.sizes[smallest]}, "
+            f"the images of {images.names[smallest]}"
+        )
+
+
+def draw(tasks: Tasks, images: ImageSet, *, shots: int, queries: int, dtype: torch.dtype) -> Examples:
+    """Support and query images of every task, pixels from 0 to 1, way by way, on the CPU.
+
+    The images of a class are shuffled by the task's own draw; the first `shots` are support, the next `queries` query.
+    """
+    classes = np.asarray(tasks["classes"])
+    n, ways = classes.shape
+    starts = np.concatenate([[0], images.sizes.cumsum()[:-1]])
+    base, turns = np.divmod(classes, images.rotations)
+    # A uniform number for each image of the largest class; those that a smaller class lacks come last.
+    largest = int(images.sizes.max())
+    seeds = fold(seeds_of(tasks)[:, None], torch.arange(ways))
+    keys = uniform(fold(seeds[..., None], torch.arange(largest))).numpy()
+    keys[np.arange(largest) >= images.sizes[base][..., None]] = 2
+    chosen = starts[base][..., None] + keys.argsort(-1)[..., : shots + queries]
+    pixels = torch.from_numpy(np.asarray(images.images[chosen]))
+    for turn in range(1, images.rotations):
+        which = torch.from_numpy(turns == turn)
+        pixels[which] = torch.rot90(pixels[which], turn, (-2, -1))
+    pixels = pixels.to(dtype) / 255
+    labels = torch.arange(ways)[None, :, None].expand(n, ways, shots + queries)
+    return Examples(
+        pixels[:, :, :shots].flatten(1, 2),
+        labels[:, :, :shots].flatten(1, 2),
+        pixels[:, :, shots:].flatten(1, 2),
+        labels[:, :, shots:].flatten(1, 2),
+    )

@@ -1,0 +1,119 @@
+"""The four-layer convolutional network of the few-shot literature, with parameters stacked over tasks."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.randomness import Key, uniform
+from metarl.types import Params, TaskParams
+
+EPSILON = 1e-3
+"""Added to batch variances, as in the code of MAML and of Reptile."""
+
+
+class Conv4:
+    """Four blocks of a 3x3 convolution, batch normalisation and ReLU, each halving the image; then a linear head.
+
+    The image is halved by a stride of two (Omniglot in Finn et al. 2017 and Nichol et al. 2018), which rounds up, or by
+    2x2 max-pooling (Vinyals et al. 2016), which rounds down. What is left of it is averaged over its pixels
+    (`average`) or flattened. `outputs` None leaves the head out: the network then embeds images.
+
+    Parameters are named `conv.<i>.weight`, shaped as in `torch.nn.Conv2d` (the normalisation's shift is the bias),
+    `norm.<i>.scale`, `norm.<i>.shift`, `head.weight`, `head.bias`. Weights start Glorot-uniform.
+
+    Batch normalisation always uses the statistics of the batch at hand, in training and at test time: nothing is
+    accumulated. So what is predicted for an image depends on the other images of its batch.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        outputs: int | None,
+        *,
+        size: int,
+        filters: int = 64,
+        halving: Literal["stride", "max-pool"] = "stride",
+        average: bool = True,
+    ) -> None:
+        self.channels, self.outputs, self.filters, self.halving, self.average = (
+            channels, outputs, filters, halving, average,
+        )  # fmt: skip
+        for _ in range(4):
+            size = (size + 1) // 2 if halving == "stride" else size // 2
+        self.features = filters * (1 if average else size * size)
+
+    def initialise(self, key: Key) -> Params:
+        params: Params = {}
+        inputs = self.channels
+        for i in range(4):
+            weight = _glorot(key.at(f"conv.{i}"), self.filters, inputs * 9, 9 * (inputs + self.filters))
+            params[f"conv.{i}.weight"] = weight.reshape(self.filters, inputs, 3, 3)
+            params[f"norm.{i}.scale"] = torch.ones(self.filters, dtype=torch.float64)
+            params[f"norm.{i}.shift"] = torch.zeros(self.filters, dtype=torch.float64)
+            inputs = self.filters
+        if self.outputs is not None:
+            params |= self.head(self.outputs, key)
+        return params
+
+    def head(self, outputs: int, key: Key) -> Params:
+        """A new linear layer on top."""
+        weight = _glorot(key.at("head"), outputs, self.features, outputs + self.features)
+        return {"head.weight": weight, "head.bias": torch.zeros(outputs, dtype=torch.float64)}
+
+    def __call__(
+        self, params: TaskParams, inputs: Float[Tensor, "tasks images channels height width"], batches: int = 1
+    ) -> Float[Tensor, "tasks images outputs"]:
+        """Outputs for the images of every task, which are `batches` batches of one size, one after another."""
+        x = inputs
+        for i in range(4):
+            x = convolve(x, params[f"conv.{i}.weight"], 2 if self.halving == "stride" else 1)
+            x = torch.relu(normalise(x, params[f"norm.{i}.scale"], params[f"norm.{i}.shift"], batches))
+            if self.halving == "max-pool":
+                x = F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+        x = x.mean((3, 4)) if self.average else x.flatten(2)
+        if "head.weight" not in params:
+            return x
+        return torch.baddbmm(params["head.bias"].unsqueeze(1), x, params["head.weight"].mT)
+
+
+def convolve(
+    x: Float[Tensor, "tasks images channels height width"],
+    weight: Float[Tensor, "tasks filters channels 3 3"],
+    stride: int,
+) -> Float[Tensor, "tasks images filters high wide"]:
+    """3x3 convolution with padding 1, each task by its own filters: one matrix product a task over unfolded images.
+
+    Grouped convolutions, which `torch.vmap` makes of this, are several times slower on a CPU.
+    """
+    tasks, images, _, height, width = x.shape
+    if tasks == 1:
+        return F.conv2d(x[0], weight[0], stride=stride, padding=1)[None]
+    columns = F.unfold(x.flatten(0, 1), 3, padding=1, stride=stride).unflatten(0, (tasks, images))
+    places = columns.shape[-1]
+    out = torch.bmm(weight.flatten(2), columns.transpose(1, 2).flatten(2))
+    out = out.unflatten(2, (images, places)).transpose(1, 2)
+    return out.unflatten(3, ((height - 1) // stride + 1, (width - 1) // stride + 1))
+
+
+def normalise(
+    x: Float[Tensor, "tasks images channels height width"],
+    scale: Float[Tensor, "tasks channels"],
+    shift: Float[Tensor, "tasks channels"],
+    batches: int,
+) -> Tensor:
+    """Batch normalisation by the statistics of each of a task's batches (Ioffe and Szegedy 2015, algorithm 1)."""
+    parts = x.unflatten(1, (batches, -1))
+    variance, mean = torch.var_mean(parts, (2, 4, 5), correction=0, keepdim=True)
+    # One multiplication and one addition an element: the channel's factors are combined first.
+    factor = torch.rsqrt(variance + EPSILON) * scale[:, None, None, :, None, None]
+    return (parts * factor + (shift[:, None, None, :, None, None] - mean * factor)).flatten(1, 2)
+
+
+def _glorot(key: Key, rows: int, columns: int, fans: int) -> Tensor:
+    return (2 * uniform(key.lane_seeds(rows, columns)) - 1) * math.sqrt(6.0 / fans)
