@@ -13,7 +13,7 @@ AVERAGES = {"iqm": "interquartile mean", "mean": "mean"}
 
 def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     """Score against adaptation steps, averages with their 95 % intervals, one line a result."""
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.add_subplot()
     first = next(iter(results.values()))
     for label, result in results.items():
@@ -35,7 +35,7 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 def plot_comparison(result: dict[str, Any], path: Path) -> None:
     """Score against adaptation steps, and against all data, training included: a line a method."""
-    figure = _figure(11, 4)
+    figure = new_figure(11, 4)
     by_step, by_data = figure.subplots(1, 2, sharey=True)
     measure, unit, average = result["measure"], result["unit"], result["average"]
     for method in result["methods"]:
@@ -55,7 +55,8 @@ def plot_comparison(result: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, in inches; raises ConfigError where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

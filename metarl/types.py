@@ -60,7 +60,7 @@ class PolicyBatch(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Labelled examples of every task: `support` to adapt to, `query` to be judged by. The two never overlap."""
+    """Labelled examples of every task: `support` to adapt to, `query` to be judged by."""
 
     support_inputs: Float[Tensor, "tasks support *input"]
     support_targets: Tensor

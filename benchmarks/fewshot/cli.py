@@ -103,7 +103,7 @@ class CompareOptions(MeasureOptions):
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """The lecture's comparison of pre-training, MAML and Reptile, computed on tasks of one parameter and on sinusoids."""
+    """The lecture's comparison of pre-training, MAML and Reptile, on tasks of one parameter and on sinusoids."""
 
     plot: Path = Path("explained.png")
     """Write the picture here (.png, .svg or .pdf)."""

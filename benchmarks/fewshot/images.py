@@ -68,12 +68,12 @@ def task_space(images: ImageSet, ways: int) -> spaces.Dict:
     )
 
 
-def check_shots(images: ImageSet, shots: int, queries: int) -> None:
+def check_shots(images: ImageSet, shots: int, queries: int, option: str = "--queries") -> None:
     """Raise ConfigError where a class has too few images to keep support and query apart."""
     smallest = int(images.sizes.argmin())
     if shots + queries > images.sizes[smallest]:
         raise ConfigError(
-            f"--shots = {shots} and --queries = {queries}; expected together at most {images.sizes[smallest]}, "
+            f"--shots = {shots} and {option} = {queries}; expected together at most {images.sizes[smallest]}, "
             f"the images of {images.names[smallest]}"
         )
 

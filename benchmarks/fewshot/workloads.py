@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from torch import Tensor
 
 from benchmarks.fewshot import image_folder, images, omniglot, sinusoids
 from benchmarks.fewshot.configs import (
@@ -117,6 +118,10 @@ class Sinusoids(FewShot):
         draw = self.draw_with(training=training)
         return Supervised(self.model, draw, squared_error, negative_squared_error, minibatch=self.config.minibatch)
 
+    def true_curve(self, tasks: Tasks, x: Tensor) -> Tensor:
+        """Targets of every task at x (tasks, points, 1)."""
+        return sinusoids.curve(tasks, x, self.config.variant)
+
     def protocol(self) -> Mapping[str, Any]:
         return {"task": sinusoids.PROTOCOLS[self.config.variant]}
 
@@ -131,7 +136,7 @@ class Images(FewShot):
         self.pools = isinstance(config, PretrainOptions)
         self.embeds = isinstance(config, PrototypeOptions)
         images.check_shots(found, config.train_shots or config.shots, config.queries)
-        images.check_shots(found, config.shots, config.test_queries)
+        images.check_shots(found, config.shots, config.test_queries, "--test-queries")
         self.task_space = images.task_space(found, config.ways)
         self.splits = images.ClassSplits(classes, config.ways, config.train_ways or config.ways)
         self.training_classes = classes["meta-train"]
