@@ -2,7 +2,8 @@
 
 `python -m benchmarks.throughput` prints both by phase, the sampling rate and the peak memory, and says
 whether the numbers wanted of the default workload on two cores are met. `--family cheetah-vel`, or another MuJoCo
-family, measures sampling alone (see mujoco_throughput). Run it on an otherwise idle machine:
+family, measures sampling alone (see mujoco_throughput); `--fewshot` supervised meta-gradients (see
+fewshot.throughput). Run it on an otherwise idle machine:
 where other programs hold the cores, torch's threads wait for one another and every number is worthless.
 """
 
@@ -61,7 +62,13 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = tyro.cli(Options, args=arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--fewshot" in given:
+        from benchmarks.fewshot.throughput import main as measure_fewshot
+
+        given.remove("--fewshot")
+        return measure_fewshot(given)
+    options = tyro.cli(Options, args=given)
     if min(options.iterations, options.naive_iterations, options.tasks, options.episodes) < 1:
         raise SystemExit("--iterations, --naive-iterations, --tasks, --episodes: expected at least 1")
     if options.family != "navigation2d":
