@@ -35,16 +35,17 @@ Commands = Mapping[str, tuple[Callable[[list[str]], int], str]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 or 143 after a signal."""
-    return dispatch(arguments, "metarl", COMMANDS, _overview())
+    purpose = "Meta-train a policy over a family of environments, then adapt it to one it has never seen."
+    return dispatch(arguments, "metarl", COMMANDS, overview("metarl", purpose, COMMANDS))
 
 
-def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, overview: str) -> int:
+def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, help_text: str) -> int:
     """Run one of a program's commands; what the user can mend becomes one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
-            print(overview)
+            print(help_text)
             return 0
         if arguments[0] == "--version":
             from metarl import __version__
@@ -333,12 +334,12 @@ COMMANDS: Commands = {
 }
 
 
-def _overview() -> str:
-    commands = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items())
+def overview(program: str, purpose: str, commands: Commands) -> str:
+    """What a program says without a command."""
+    listing = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in commands.items())
     return (
-        "usage: metarl COMMAND ...\n\n"
-        "Meta-train a policy over a family of environments, then adapt it to one it has never seen.\n\n"
-        f"commands:\n{commands}\n\nmetarl COMMAND --help lists a command's options."
+        f"usage: {program} COMMAND ...\n\n{purpose}\n\ncommands:\n{listing}\n\n"
+        f"{program} COMMAND --help lists a command's options."
     )
 
 

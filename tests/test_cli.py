@@ -19,8 +19,8 @@ from metarl.training import train
 TINY = "--meta-batch-size 2 --episodes 2 --policy.hidden-sizes 8 --validation-tasks 1 --checkpoint-every 2"
 
 
-def metarl(line, **names):
-    """Run a command line in this process: exit code, standard output, standard error."""
+def run_main(main, line, **names):
+    """Run a program's command line in this process: exit code, standard output, standard error."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -28,6 +28,10 @@ def metarl(line, **names):
         except SystemExit as stop:
             code = stop.code or 0
     return code, out.getvalue(), err.getvalue()
+
+
+def metarl(line, **names):
+    return run_main(main, line, **names)
 
 
 @pytest.fixture

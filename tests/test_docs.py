@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_cli import metarl as command_line
+from test_fewshot import fewshot, write_archives
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +26,14 @@ SMALLER_COMMANDS = [
     (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl evaluate .*)--samples-per-step \d+", r"\1--samples-per-step 150"),
+]
+SMALLER_FEWSHOT = [
+    (r"(train .*)$", r"\1 --iterations 2 --validation-tasks 0 --test-queries 1"),
+    (r"(train omniglot .*)$", r"\1 --filters 4 --meta-batch-size 2 --ways 2 --queries 1 --train-shots 2"),
+    (r"(train omniglot (?:pretrain|protonet) .*)$", r"\1 --train-ways 3"),
+    (r"(evaluate .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
+    (r"(compare .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
+    (r"(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
 ]
 SMALLER_CODE = [
     (r"iterations=\d+", "iterations=1, meta_batch_size=2, episodes=2, validation_tasks=1"),
@@ -55,6 +64,10 @@ def commands(text):
 def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    write_archives(tmp_path)
+    monkeypatch.setenv("METARL_OMNIGLOT", str(tmp_path))
+    monkeypatch.setenv("METARL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("benchmarks.fewshot.cli.RATE_TASKS", 2)
     monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
     monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
@@ -81,6 +94,10 @@ def run_line(line):
     elif program == "make":
         target = shlex.split(line)[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+    elif line.startswith("python -m benchmarks.fewshot "):
+        line = smaller(line.removeprefix("python -m benchmarks.fewshot "), SMALLER_FEWSHOT)
+        code, _, err = fewshot(line)
+        assert (code, err) == (0, ""), line
     elif program == "python":
         module = shlex.split(line)[2]
         assert (ROOT / (module.replace(".", "/") + ".py")).exists(), line

@@ -1,10 +1,8 @@
 """The few-shot benchmarks: tasks, data, and every method through metarl's own commands."""
 
-import contextlib
 import io
 import json
 import os
-import shlex
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_cli import metarl
+from test_cli import metarl, run_main
 from test_training import assert_same_run
 
 from benchmarks.fewshot import images, omniglot, sinusoids
@@ -30,14 +28,8 @@ CHARACTERS = {"images_background": {"Greek": 6, "Latin": 5, "Runes": 4}, "images
 
 
 def fewshot(line, **names):
-    """Run a command line in this process: exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main(shlex.split(line.format(**names)))
-        except SystemExit as stop:
-            code = stop.code or 0
-    return code, out.getvalue(), err.getvalue()
+    """`python -m benchmarks.fewshot`, as `test_cli.metarl` is `metarl`."""
+    return run_main(main, line, **names)
 
 
 def drawing(number):
@@ -50,10 +42,8 @@ def drawing(number):
     return Image.fromarray(pixels)
 
 
-@pytest.fixture(scope="module")
-def archives(tmp_path_factory):
+def write_archives(place):
     """Omniglot's two archives in small."""
-    place = tmp_path_factory.mktemp("omniglot")
     number = 0
     for part, alphabets in CHARACTERS.items():
         with zipfile.ZipFile(place / f"{part}.zip", "w") as archive:
@@ -65,6 +55,12 @@ def archives(tmp_path_factory):
                         drawing(number).save(data, "PNG")
                         name = f"{part}/{alphabet}/character{character + 1:02}/{number:04}_{copy + 1:02}.png"
                         archive.writestr(name, data.getvalue())
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    place = tmp_path_factory.mktemp("omniglot")
+    write_archives(place)
     return place
 
 

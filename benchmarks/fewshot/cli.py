@@ -14,6 +14,7 @@ from metarl.cli import (
     Commands,
     check_plot,
     dispatch,
+    overview,
     parse,
     parse_training,
     run_resumed,
@@ -113,7 +114,8 @@ class ExplainOptions:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code, as `metarl.cli.main` gives it."""
-    return dispatch(arguments, "fewshot", COMMANDS, _overview())
+    purpose = "Supervised few-shot learning by metarl's own learners."
+    return dispatch(arguments, "fewshot", COMMANDS, overview(COMMAND, purpose, COMMANDS))
 
 
 def _train(arguments: list[str]) -> int:
@@ -237,11 +239,3 @@ COMMANDS: Commands = {
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "explain": (_explain, "the picture that explains pre-training, MAML and Reptile"),
 }
-
-
-def _overview() -> str:
-    commands = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in COMMANDS.items())
-    return (
-        f"usage: {COMMAND} COMMAND ...\n\nSupervised few-shot learning by metarl's own learners.\n\n"
-        f"commands:\n{commands}\n\n{COMMAND} COMMAND --help lists a command's options."
-    )
