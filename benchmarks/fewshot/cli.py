@@ -216,8 +216,8 @@ def _compare(arguments: list[str]) -> int:
         notice=lambda line: print(line, flush=True),
         domain=domain,
         evaluate=evaluate,
-        budget=budget,
         validation_budget={**budget, "tasks": RATE_TASKS},
+        **budget,
     )
     show_comparison(result, options)
     return 0
