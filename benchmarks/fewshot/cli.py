@@ -126,15 +126,15 @@ def _train(arguments: list[str]) -> int:
     if arguments[0] not in DOMAINS:
         raise ConfigError(f"unknown data set '{arguments[0]}'{nearest(arguments[0], DOMAINS)}")
     domain = DOMAINS[arguments[0]]
-    if len(arguments) < 2 or arguments[1] not in domain.algorithms:
-        method = arguments[1] if len(arguments) > 1 else ""
-        raise ConfigError(f"unknown method '{method}'{nearest(method, domain.algorithms)}")
+    if len(arguments) < 2:
+        raise ConfigError(f"missing: METHOD (valid: {', '.join(domain.algorithms)})")
     method, rest = arguments[1], arguments[2:]
+    found = domain.find(method)
     default = default_config(domain.name, method)
     if "--quick" in rest:
         default = quick(default)
     program = f"{COMMAND} train {domain.name} {method}"
-    where, config = parse_training(rest, program, domain.algorithms[method].summary, WhereOptions(), default)
+    where, config = parse_training(rest, program, found.summary, WhereOptions(), default)
     return run_training(domain, method, config, where)
 
 

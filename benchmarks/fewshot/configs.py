@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +99,8 @@ class ImagesConfig(FewShotConfig):
             value = getattr(self, name)
             if value is not None and value < least:
                 yield name, f"a whole number of at least {least}"
+        if self.train_ways not in (None, self.ways) and not isinstance(self, PretrainOptions):
+            yield "train_ways", "the same as --ways: the network's head has an output for each"
         if self.inner.adapt == "context":
             yield "inner.adapt", "all, head or a pattern: the Conv-4 has no context parameters"
 
@@ -164,8 +166,8 @@ DOMAINS = {
 
 
 def default_config(dataset: str, method: str) -> Any:
-    """The preset of a method on a data set."""
-    config = DOMAINS[dataset].algorithms[method].config()
+    """The preset of a method on a data set, or the defaults of a method of your own."""
+    config = DOMAINS[dataset].find(method).config()
     path = PRESETS / f"{dataset}-{method}.toml"
     return from_mapping(config, read_toml(path), str(path)) if path.exists() else config
 
@@ -175,5 +177,4 @@ def quick(config: Any) -> Any:
     changes: dict[str, Any] = {"iterations": 200, "checkpoint_every": 100, "validation_tasks": 20}
     if isinstance(config, ImagesConfig):
         changes |= {"filters": 16, "meta_batch_size": min(config.meta_batch_size, 8)}
-    known = {entry.name for entry in fields(config)}
-    return from_mapping(config, {name: value for name, value in changes.items() if name in known}, "--quick")
+    return replace(config, **changes)
