@@ -87,7 +87,7 @@ class ImagesConfig(FewShotConfig):
     average: bool = True
     """Average what the last layer leaves of an image over its pixels, rather than flatten it."""
     transductive: bool = True
-    """Predict all query examples as one batch; otherwise each in a batch with the support examples."""
+    """When adaptation is measured, predict all query examples as one batch, or each beside the support examples."""
     data: str | None = None
     """Folder that holds the images; by default what an environment variable says (METARL_OMNIGLOT for omniglot)."""
     split_seed: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class FewShot(ABC):
     def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
         """Examples of every task, on the CPU."""
 
-    def draw_with(self, *, training: bool) -> Any:
+    def draw_with(self, *, training: bool) -> Callable[[Tasks], Examples]:
         """The draw of training, or that of measurements."""
         config = self.config
         shots = (config.train_shots or config.shots) if training else config.shots
