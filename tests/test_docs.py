@@ -28,12 +28,12 @@ SMALLER_COMMANDS = [
     (r"(metarl evaluate .*)--samples-per-step \d+", r"\1--samples-per-step 150"),
 ]
 SMALLER_FEWSHOT = [
-    (r"(train .*)$", r"\1 --iterations 2 --validation-tasks 0 --test-queries 1"),
-    (r"(train omniglot .*)$", r"\1 --filters 4 --meta-batch-size 2 --ways 2 --queries 1 --train-shots 2"),
-    (r"(train omniglot (?:pretrain|protonet) .*)$", r"\1 --train-ways 3"),
-    (r"(evaluate .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
-    (r"(compare .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
-    (r"(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
+    (r"^(train .*)$", r"\1 --iterations 2 --validation-tasks 0 --test-queries 1"),
+    (r"^(train omniglot .*)$", r"\1 --filters 4 --meta-batch-size 2 --ways 2 --queries 1 --train-shots 2"),
+    (r"^(train omniglot (?:pretrain|protonet) .*)$", r"\1 --train-ways 3"),
+    (r"^(evaluate .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
+    (r"^(compare .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
+    (r"^(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
 ]
 SMALLER_CODE = [
     (r"iterations=\d+", "iterations=1, meta_batch_size=2, episodes=2, validation_tasks=1"),
