@@ -56,6 +56,7 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
         activation=config.policy.activation,
         initial_log_std=config.policy.initial_log_std,
         min_log_std=config.policy.min_log_std,
+        max_log_std=config.policy.max_log_std,
         context=config.policy.context,
     )
 

@@ -63,6 +63,8 @@ class PolicyConfig(NetworkConfig):
     """Initial log standard deviation of normal actions."""
     min_log_std: float = -13.8
     """Lower bound of the log standard deviation."""
+    max_log_std: float = 4.0
+    """Above it the parameters count as diverged: training stops, an evaluation gives up the task."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,9 @@ class TrainConfig(RunConfig):
     def senseless(self) -> Iterator[tuple[str, str]]:
         if self.inner.estimator == "e-maml" and not isinstance(self, MamlOptions):
             yield "inner.estimator", "another: E-MAML's score term has a gradient but no value, so only maml can use it"
+        low, high = self.policy.min_log_std, self.policy.max_log_std
+        if not low <= self.policy.initial_log_std <= high:
+            yield "policy.initial_log_std", f"a number from {low:g} to {high:g}, the bounds of the policy"
         yield from context_misfits(self.inner, self.policy, "policy")
 
 

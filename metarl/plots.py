@@ -35,7 +35,7 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 def plot_comparison(result: dict[str, Any], path: Path) -> None:
     """Score against adaptation steps, and against all data, training included: a line a method."""
-    figure = new_figure(11, 4)
+    figure = new_figure(13, 4.5)
     by_step, by_data = figure.subplots(1, 2, sharey=True)
     measure, unit, average = result["measure"], result["unit"], result["average"]
     for method in result["methods"]:
@@ -47,8 +47,9 @@ def plot_comparison(result: dict[str, Any], path: Path) -> None:
     by_step.set_xlabel("adaptation step")
     by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
     by_data.set_xscale("symlog", linthresh=1000)
+    by_data.set_xlim(left=0)
     by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGES[average]} over seeds x tasks)")
-    by_step.legend(fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8)
     for axes in (by_step, by_data):
         axes.grid(alpha=0.3)
     figure.suptitle(f"{result['family']} {result['variant'] or ''}, {result['split']}", fontsize=10)
@@ -66,7 +67,9 @@ def new_figure(width: float, height: float) -> Any:
 
 def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], average: str, label: str | None) -> None:
     values = [float("nan") if v is None else v for v in curve[average]]
-    (line,) = axes.plot(places, values, marker="o", label=label)
+    # Ten colours, then the same ones dashed.
+    style = "-" if len(axes.lines) < 10 else "--"
+    (line,) = axes.plot(places, values, style, marker="o", markersize=4, label=label)
     if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
         axes.fill_between(places, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())
 

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metarl.errors import FamilyError
+from metarl.errors import Divergence, FamilyError
 from metarl.randomness import Key, uniform
 from metarl.types import CONTEXT, Params, TaskParams
 
@@ -166,17 +166,33 @@ class GaussianPolicy:
     noise = "normal"
 
     def __init__(
-        self, network: Network, actions: int, *, initial_log_std: float = 0.0, min_log_std: float = -13.8
+        self,
+        network: Network,
+        actions: int,
+        *,
+        initial_log_std: float = 0.0,
+        min_log_std: float = -13.8,
+        max_log_std: float = 4.0,
     ) -> None:
         self.network = network
         self.noise_components = actions
         self.initial_log_std = initial_log_std
         self.min_log_std = min_log_std
+        self.max_log_std = max_log_std
 
     def initialise(self, key: Key) -> Params:
         params = self.network.initialise(key)
         params["log_std"] = torch.full((self.noise_components,), self.initial_log_std, dtype=torch.float64)
         return params
+
+    def check(self, params: TaskParams) -> None:
+        """Raise Divergence for the first task whose standard deviation has exploded."""
+        over = (params["log_std"] > self.max_log_std).flatten(1).any(1)
+        if bool(over.any()):
+            task = int(over.nonzero()[0])
+            value = float(params["log_std"][task].max())
+            message = f"log_std is {value:.3g} at task {task}, above its bound of {self.max_log_std:g}: "
+            raise Divergence(message + "the parameters diverged; try a smaller inner lr", task)
 
     def act(self, params: TaskParams, observations: Tensor, memory: Any = None) -> tuple[Gaussian, Any]:
         mean = self.network(params, observations)
@@ -197,6 +213,9 @@ class CategoricalPolicy:
     def initialise(self, key: Key) -> Params:
         return self.network.initialise(key)
 
+    def check(self, params: TaskParams) -> None:
+        """Nothing can explode that rollouts do not notice."""
+
     def act(self, params: TaskParams, observations: Tensor, memory: Any = None) -> tuple[Categorical, Any]:
         return Categorical(self.network(params, observations)), memory
 
@@ -212,6 +231,7 @@ def make_policy(
     activation: str = "tanh",
     initial_log_std: float = 0.0,
     min_log_std: float = -13.8,
+    max_log_std: float = 4.0,
     context: int = 0,
 ) -> Policy:
     """The policy that fits a pair of Gymnasium spaces: normal for a flat Box of actions, categorical for Discrete.
@@ -236,5 +256,6 @@ def make_policy(
             actions,
             initial_log_std=initial_log_std,
             min_log_std=min_log_std,
+            max_log_std=max_log_std,
         )
     raise FamilyError(f"action space {action_space} is not supported: expected Discrete or a Box of one dimension")

@@ -106,7 +106,8 @@ class ReinforcementLearning:
         self._tasks: Tasks | None = None
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key) -> Episodes:
-        """Episodes of every task under its own parameters."""
+        """Episodes of every task under its own parameters; raises Divergence where those have diverged."""
+        self.policy.check(params)
         if self._lanes is None or self._lanes.tasks != number_of_tasks(tasks):
             self.close()
             self._lanes = self._lanes_for(tasks)

@@ -3,7 +3,8 @@ import torch
 from gymnasium import spaces
 from torch import distributions, nn
 
-from metarl.errors import FamilyError
+from metarl.config import MamlTrpoConfig, PolicyConfig, validate
+from metarl.errors import ConfigError, Divergence, FamilyError
 from metarl.inner import stack
 from metarl.policies import (
     Categorical,
@@ -104,10 +105,18 @@ def test_samples_follow_the_distribution():
     torch.testing.assert_close(counts, p, atol=0.02, rtol=0)
 
 
-def test_log_std_has_a_floor():
-    policy = GaussianPolicy(StackedMLP(2, 1, (), "tanh"), 1, initial_log_std=-50.0, min_log_std=-3.0)
-    distribution, _ = policy.act(stack(policy.initialise(Key(0)), 1), torch.zeros(1, 4, 2, dtype=torch.float64))
-    assert float(distribution.log_std.max()) == -3.0
+def test_log_std_has_bounds():
+    """A floor that holds, and a ceiling above which nobody goes on as if nothing had happened."""
+    policy = GaussianPolicy(StackedMLP(2, 1, (), "tanh"), 1, initial_log_std=-50.0, min_log_std=-3.0, max_log_std=1.0)
+    params = stack(policy.initialise(Key(0)), 3)
+    distribution, _ = policy.act(params, torch.zeros(3, 4, 2, dtype=torch.float64))
+    assert distribution.log_std.unique().tolist() == [-3.0]
+    policy.check(params | {"log_std": torch.full((3, 1), 1.0)})
+    with pytest.raises(Divergence, match=r"log_std is 1.5 at task 2, above its bound of 1") as caught:
+        policy.check(params | {"log_std": torch.tensor([[0.0], [-9.0], [1.5]])})
+    assert caught.value.task == 2
+    with pytest.raises(ConfigError, match=r"--policy.initial-log-std = 5; expected a number from -13.8 to 4"):
+        validate(MamlTrpoConfig(policy=PolicyConfig(initial_log_std=5)))
 
 
 def test_policy_that_fits_the_spaces():
