@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.rl.methods import METHODS, SUITES, Method, Suite
 from metarl.allocation import keep_freed_memory
 from metarl.builder import build_family, build_policy, build_problem, build_rule, initial_theta
-from metarl.config import find_algorithm
+from metarl.known_algorithms import find_algorithm
 from metarl.randomness import Key
 
 WARM_UP = 2

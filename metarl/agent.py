@@ -18,7 +18,7 @@ from safetensors.torch import save as save_safetensors
 
 from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem_over, spaces_from
 from metarl.checkpoint import has_entries, load_selected
-from metarl.config import TrainConfig, check_rates, validate
+from metarl.config import TrainConfig
 from metarl.config_files import from_mapping, to_mapping
 from metarl.errors import ConfigError, FamilyError, RunError
 from metarl.host_lanes import HostLanes
@@ -26,6 +26,7 @@ from metarl.inner import adapt_step, begin, stack
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.run_directory import read_config
 from metarl.types import Params
+from metarl.validation import check_rates, validate
 
 FORMAT = 1
 _THIS_ONE = {"environment": np.zeros(1)}

@@ -169,12 +169,10 @@ class AnalyticVectorEnv(VectorEnv):
         tasks: Tasks,
         episodes: int,
         *,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
         observe_task: bool = False,
     ) -> None:
         self.family = family
-        self.lanes = AnalyticLanes(family, tasks, episodes, device=device, dtype=dtype, observe_task=observe_task)
+        self.lanes = AnalyticLanes(family, tasks, episodes, observe_task=observe_task)
         self.num_envs = number_of_tasks(tasks) * episodes
         self._steps = np.zeros(self.num_envs, np.int64)
         if observe_task:

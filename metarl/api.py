@@ -12,15 +12,17 @@ from metarl import training
 from metarl.allocation import keep_freed_memory
 from metarl.builder import DTYPES, as_trained, build_rule, initial_theta
 from metarl.checkpoint import load_selected
-from metarl.config import RunConfig, TrainConfig, check_least, check_rates, find_algorithm
+from metarl.config import RunConfig, TrainConfig
 from metarl.config_files import from_mapping, load_preset, preset_for
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
+from metarl.known_algorithms import find_algorithm
 from metarl.plugins import family_variants
 from metarl.randomness import Key
 from metarl.run_directory import read_config
 from metarl.tasks import number_of_tasks, read_tasks
+from metarl.validation import check_least, check_rates
 from metarl.workload import open_workload
 
 Progress = Callable[[int, int], None]

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from metarl.config import find_algorithm
 from metarl.errors import ConfigError, nearest
+from metarl.known_algorithms import find_algorithm
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from metarl.config import ALGORITHMS, Algorithm, RunConfig, TrainConfig, find_algorithm
+from metarl.config import RunConfig, TrainConfig
+from metarl.known_algorithms import ALGORITHMS, Algorithm, find_algorithm
 
 
 class Domain(NamedTuple):

@@ -10,10 +10,11 @@ from typing import IO, Any
 
 import tomli_w
 
-from metarl.config import RunConfig, validate
+from metarl.config import RunConfig
 from metarl.config_files import flat_mapping, from_mapping, read_toml, to_mapping
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, RunError
+from metarl.validation import validate
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"

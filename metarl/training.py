@@ -20,7 +20,7 @@ from metarl import __version__
 from metarl.allocation import keep_freed_memory
 from metarl.builder import DTYPES, as_trained, build_rule, check_device, initial_theta
 from metarl.checkpoint import aligned, data_used, load_newest, save_checkpoint
-from metarl.config import RunConfig, has_schedule, validate
+from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
@@ -31,6 +31,7 @@ from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks
 from metarl.tensorboard_events import Events
 from metarl.types import Params, State
+from metarl.validation import validate
 from metarl.workload import HeldProblem, Workload, open_workload
 
 Reporter = Callable[[dict[str, Any]], None]

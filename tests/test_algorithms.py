@@ -19,7 +19,6 @@ from metarl.config import (
     PretrainConfig,
     PrompConfig,
     ReptileConfig,
-    validate,
 )
 from metarl.errors import ConfigError
 from metarl.inner import RATE, GradientDescent, adapt_step, add_learned_rates, begin, replay, within_bounds
@@ -31,6 +30,7 @@ from metarl.randomness import Key
 from metarl.training import read_metrics, resume, train
 from metarl.trust_region import ravel, unravel
 from metarl.types import PolicyBatch
+from metarl.validation import validate
 
 CONFIGS = {
     "maml-trpo": MamlTrpoConfig,

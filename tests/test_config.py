@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from metarl.config import ALGORITHMS, MamlTrpoConfig, fields_of, validate
+from metarl.config import MamlTrpoConfig, fields_of
 from metarl.config_files import from_mapping, load_preset, preset_for, presets, read_toml, to_mapping
 from metarl.errors import ConfigError
+from metarl.known_algorithms import ALGORITHMS
+from metarl.validation import validate
 
 
 def test_configurations_survive_toml(tmp_path):

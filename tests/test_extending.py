@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from metarl.builder import build_rule
-from metarl.config import InnerConfig, ReptileConfig, find_algorithm, validate
+from metarl.config import InnerConfig, ReptileConfig
 from metarl.errors import ConfigError, RunError
+from metarl.known_algorithms import find_algorithm
 from metarl.run_directory import read_config
 from metarl.training import resume, train
+from metarl.validation import validate
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -17,10 +17,10 @@ from test_training import assert_same_run
 from benchmarks.fewshot import images, omniglot, sinusoids
 from benchmarks.fewshot.cli import evaluate, main
 from benchmarks.fewshot.configs import DOMAINS, PRESETS, default_config
-from metarl.config import validate
 from metarl.errors import ConfigError
 from metarl.tasks import UniformSplits
 from metarl.training import read_metrics
+from metarl.validation import validate
 
 REAL = os.environ.get("METARL_OMNIGLOT")
 DRAWINGS = 6

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "metarl"
 LAYERS = [
     {"errors", "importing", "timing", "allocation", "stop_signals"},
     {"config"},
+    {"known_algorithms", "validation"},
     {"domains"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
     {"families"},
@@ -30,6 +31,7 @@ LAYERS = [
     {"api", "adapting", "display", "plots"},
     {"comparison"},
     {"options", "complaints"},
+    {"command_line"},
     {"cli"},
     {"__main__"},
 ]

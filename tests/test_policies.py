@@ -3,7 +3,7 @@ import torch
 from gymnasium import spaces
 from torch import distributions, nn
 
-from metarl.config import MamlTrpoConfig, PolicyConfig, validate
+from metarl.config import MamlTrpoConfig, PolicyConfig
 from metarl.errors import ConfigError, Divergence, FamilyError
 from metarl.inner import stack
 from metarl.policies import (
@@ -16,6 +16,7 @@ from metarl.policies import (
     make_policy,
 )
 from metarl.randomness import Key, noise_seeds, normal, uniform
+from metarl.validation import validate
 
 
 def perturbed(theta, tasks):

@@ -244,7 +244,7 @@ def test_adaptation_is_learned(tmp_path, tiny_config):
 
 @pytest.mark.parametrize("algorithm", ["maml-trpo", "maml", "reptile"])
 def test_a_run_of_no_iterations_is_saved(tmp_path, tiny_config, algorithm):
-    from metarl.config import ALGORITHMS
+    from metarl.known_algorithms import ALGORITHMS
 
     config = ALGORITHMS[algorithm].config(variant="finn17", iterations=0, validation_tasks=1, episodes=2)
     assert train(algorithm, config, tmp_path / "run").iteration == 0

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from benchmarks.fewshot.configs import COMMAND, DOMAINS, default_config, quick
-from metarl.cli import (
+from metarl.command_line import (
     Commands,
     check_plot,
     dispatch,
@@ -22,11 +22,11 @@ from metarl.cli import (
     show_comparison,
     show_evaluation,
 )
-from metarl.config import check_least
 from metarl.domains import Domain
 from metarl.errors import ConfigError, RunError, nearest
 from metarl.options import ResumeOptions
 from metarl.run_directory import domain_name, read_config
+from metarl.validation import check_least
 
 RATE_TASKS = 200
 """Meta-validation tasks on which `compare` chooses learning rates."""

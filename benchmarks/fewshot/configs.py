@@ -7,17 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config import (
-    Algorithm,
-    MamlOptions,
-    NetworkConfig,
-    PretrainOptions,
-    ReptileOptions,
-    RunConfig,
-    context_misfits,
-)
+from metarl.config import MamlOptions, NetworkConfig, PretrainOptions, ReptileOptions, RunConfig, context_misfits
 from metarl.config_files import from_mapping, read_toml
 from metarl.domains import Domain
+from metarl.known_algorithms import Algorithm
 
 PRESETS = Path(__file__).parent / "presets"
 COMMAND = "python -m benchmarks.fewshot"

@@ -18,15 +18,17 @@ import numpy as np
 import tomli_w
 import tyro
 
+from benchmarks.rl.finished_run import finished_run
 from benchmarks.rl.methods import SUITES, Method, Suite, methods_on
+from metarl.api import evaluate
+from metarl.comparison import VALIDATION_EPISODES, VALIDATION_TASKS, choose_rate, compare, with_chosen_rate
 from metarl.comparison import Method as ComparedMethod
-from metarl.comparison import choose_rate, compare, with_chosen_rate
 from metarl.config import TrainConfig
 from metarl.config_files import to_mapping
 from metarl.display import write_json
 from metarl.errors import Divergence
 from metarl.plots import plot_comparison
-from metarl.training import read_metrics, train
+from metarl.training import read_metrics
 
 TUNING_SEED = 1000
 STEPS = 3
@@ -67,22 +69,15 @@ def folder(name: str) -> str:
     return name.lower().replace(", ", "-").replace(" ", "-")
 
 
-def run_of(place: Path, algorithm: str, config: TrainConfig) -> Path:
-    """The finished run of a configuration, trained now if it is not there."""
-    outcome = train(algorithm, config, place, or_resume=True)
-    if outcome.signal is not None:
-        raise SystemExit(128 + outcome.signal)
-    return place
-
-
 def score_of(run: Path, config: TrainConfig) -> float:
-    """Return after one step on meta-validation tasks at the best test-time rate; before it for the oracle."""
+    """Return after one step on meta-validation tasks, at the best test-time rate unless the rates were learned."""
     chosen = with_chosen_rate(ComparedMethod(run.name, (run,), config), at_step=1, seed=TUNING_SEED, notice=_silent)
     if chosen.tried:
         return max(chosen.tried.values())
-    from metarl.api import evaluate
-
-    return evaluate(run, split="meta-validation", tasks=20, episodes=20, steps=1, seed=TUNING_SEED)["return"]["mean"][1]
+    result = evaluate(
+        run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=1, seed=TUNING_SEED
+    )
+    return result["return"]["mean"][1]
 
 
 def _silent(line: str) -> None:
@@ -98,7 +93,7 @@ def tuned(place: Path, method: Method, suite: Suite, trials: int) -> Tuned:
             config = replace(method.configuration(suite, outer, inner), seed=TUNING_SEED)
             run = place / f"tuning-{outer:.4g}-{inner:.4g}"
             try:
-                scores[outer, inner] = score_of(run_of(run, method.algorithm, config), config)
+                scores[outer, inner] = score_of(finished_run(run, method.algorithm, config), config)
             except Divergence:
                 scores[outer, inner] = float("-inf")
             print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}: {scores[outer, inner]:.2f}", flush=True)
@@ -127,12 +122,13 @@ def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out:
         shipped = {"algorithm": method.algorithm, **to_mapping(found.config)}
         (place / "preset.toml").write_text(tomli_w.dumps(shipped), encoding="utf-8")
         runs[name] = [
-            run_of(place / f"seed-{seed}", method.algorithm, replace(found.config, seed=seed)) for seed in options.seeds
+            finished_run(place / f"seed-{seed}", method.algorithm, replace(found.config, seed=seed))
+            for seed in options.seeds
         ]
         print(f"{suite.family}: {name}: {len(runs[name])} seeds trained", flush=True)
     result = compare(
         [run for listed in runs.values() for run in listed],
-        tasks=options.tasks, episodes=40, steps=STEPS, scratch=True, notice=_silent,
+        tasks=options.tasks, episodes=40, steps=STEPS, scratch=True,
     )  # fmt: skip
     names = {str(listed[0]): name for name, listed in runs.items()}
     renamed = {}

@@ -17,6 +17,7 @@ import torch
 import tyro
 
 import metarl
+from benchmarks.rl.finished_run import finished_run
 from metarl.allocation import keep_freed_memory
 from metarl.builder import as_trained, build_family, build_policy, build_rule
 from metarl.checkpoint import load_selected
@@ -30,7 +31,7 @@ from metarl.randomness import Key
 from metarl.rollout import rollout
 from metarl.run_directory import read_config
 from metarl.tasks import Tasks
-from metarl.training import read_metrics, train
+from metarl.training import read_metrics
 from metarl.types import Episodes, TaskParams
 
 STEPS = 4
@@ -121,10 +122,7 @@ def published_count(run: Path, seed: int = 1) -> list[float]:
 def trained(run: Path, config: MamlTrpoConfig) -> Path:
     """The finished run of a configuration, trained now if it is not there."""
     with TrainingDisplay(config.iterations) as display:
-        outcome = train("maml-trpo", config, run, or_resume=True, report=display.report)
-    if outcome.signal is not None:
-        raise SystemExit(128 + outcome.signal)
-    return run
+        return finished_run(run, "maml-trpo", config, display.report)
 
 
 def curve(run: Path, **options: Any) -> list[float]:

@@ -33,11 +33,7 @@ def meta_step(
     data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase, query=False)
 
     with phase("difference"):
-        adapting = set(rule.adapted(data.params))
-        away = {
-            name: mean_over_tasks(value - data.params[name]) if name in adapting else value * 0
-            for name, value in theta.items()
-        }
+        away = {name: mean_over_tasks(value - data.params[name]) for name, value in theta.items()}
         factor = decayed(config.adam.decay, progress)
         if config.outer == "plain":
             theta = {name: value - factor * config.step_size * away[name] for name, value in theta.items()}

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.rl import compare_methods
 from benchmarks.rl.methods import SUITES, methods_on
-from metarl.config import validate
 from metarl.config_files import load_preset
 from metarl.training import read_metrics
+from metarl.validation import validate
 
 COLLECTIONS = {"maml": 2, "maml-trpo": 2, "promp": 2, "reptile": 3, "pretrain": 1}
 
@@ -35,7 +35,7 @@ def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
         return -abs(math.log(config.adam.lr / 0.081)) - abs(math.log(config.inner.lr / 0.05))
 
     asked: list[int] = []
-    monkeypatch.setattr(compare_methods, "run_of", lambda place, algorithm, config: place)
+    monkeypatch.setattr(compare_methods, "finished_run", lambda place, algorithm, config: place)
     monkeypatch.setattr(compare_methods, "score_of", score)
     suite = SUITES["coupled-direction"]
     found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, trials=6)

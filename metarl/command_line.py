@@ -1,0 +1,180 @@
+"""What metarl's command line and the few-shot benchmarks' have in common. Imports no torch before it has to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from metarl.complaints import complaint, one_line
+from metarl.config import RunConfig
+from metarl.domains import Domain
+from metarl.errors import ConfigError, MetarlError, nearest
+from metarl.options import ResumeOptions
+from metarl.validation import validate
+
+Options = TypeVar("Options")
+Commands = Mapping[str, tuple[Callable[[list[str]], int], str]]
+"""Each command's function of its arguments, and what it does in a few words."""
+
+
+def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, help_text: str) -> int:
+    """Run one of a program's commands; what the user can mend becomes one line on standard error."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(help_text)
+            return 0
+        if arguments[0] == "--version":
+            from metarl import __version__
+
+            print(f"{program} {__version__}")
+            return 0
+        name, rest = arguments[0], arguments[1:]
+        if name not in commands:
+            raise ConfigError(f"unknown command '{name}'{nearest(name, commands)}")
+        return commands[name][0](rest)
+    except MetarlError as error:
+        print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def overview(program: str, purpose: str, commands: Commands) -> str:
+    """What a program says without a command."""
+    listing = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in commands.items())
+    return (
+        f"usage: {program} COMMAND ...\n\n{purpose}\n\ncommands:\n{listing}\n\n"
+        f"{program} COMMAND --help lists a command's options."
+    )
+
+
+def parse(
+    command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None
+) -> Options:
+    """Options by tyro; what it has to complain about becomes one line."""
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(command, args=arguments, prog=program, **extra)  # type: ignore[call-overload, no-any-return]
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(complaint(said.getvalue(), command)) from None
+
+
+def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
+    print(f"metarl: warning: {one_line(str(message))}", file=sys.stderr)
+
+
+def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
+    """Where a training goes and its configuration, both as the command line changes them."""
+
+    @dataclass(frozen=True)
+    class Command:
+        where: Annotated[Any, tyro.conf.arg(name="")]
+        what: Annotated[Any, tyro.conf.arg(name="")]
+
+    Command.__annotations__ = {
+        "where": Annotated[type(where), tyro.conf.arg(name="")],
+        "what": Annotated[type(default), tyro.conf.arg(name="")],
+    }
+    Command.__doc__ = explanation
+    options = parse(Command, arguments, program, default=Command(where, default))
+    validate(options.what)
+    if options.where.run_dir is None:
+        raise ConfigError("--run-dir is missing; expected the run directory to create")
+    return options.where, options.what
+
+
+def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) -> int:
+    """Train into a run directory, with progress; the exit code."""
+    from metarl.display import TrainingDisplay
+    from metarl.training import train
+
+    with TrainingDisplay(config.iterations, domain) as display:
+        outcome = train(
+            algorithm, config, where.run_dir, domain=domain, or_resume=where.or_resume, report=display.report
+        )
+    return _finished(domain, where.run_dir, outcome)
+
+
+def run_resumed(domain: Domain, options: ResumeOptions) -> int:
+    """Go on with a run, with progress; the exit code."""
+    from metarl.run_directory import read_config
+
+    _, config = read_config(options.run, domain)
+    from metarl.display import TrainingDisplay
+    from metarl.training import resume
+
+    total = options.iterations if options.iterations is not None else config.iterations
+    with TrainingDisplay(total, domain) as display:
+        outcome = resume(
+            options.run,
+            domain=domain,
+            iterations=options.iterations,
+            extend_schedule=options.extend_schedule,
+            report=display.report,
+        )
+    return _finished(domain, options.run, outcome)
+
+
+def _finished(domain: Domain, run: Path, outcome: Any) -> int:
+    if outcome.signal is not None:
+        print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "
+              f"go on with: {domain.command} resume {run}", file=sys.stderr)  # fmt: skip
+        return 128 + outcome.signal
+    print(f"saved {run}/checkpoints/{outcome.iteration:08d}")
+    return 0
+
+
+def show_evaluation(result: dict[str, Any], options: Any) -> None:
+    """Print a result, and write what `options.json` and `options.plot` ask for."""
+    from metarl.display import print_evaluation, write_json
+
+    print_evaluation(result)
+    if options.json is not None:
+        write_json(options.json, result)
+    if options.plot is not None:
+        from metarl.plots import plot_curves
+
+        plot_curves({options.run.name: result}, options.plot)
+
+
+def show_comparison(result: dict[str, Any], options: Any) -> None:
+    """Print a comparison, and write what `options.json` and `options.plot` ask for."""
+    from metarl.display import print_comparison, write_json
+
+    print_comparison(result)
+    if options.json is not None:
+        write_json(options.json, result)
+    if options.plot is not None:
+        from metarl.plots import plot_comparison
+
+        plot_comparison(result, options.plot)
+
+
+def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise ConfigError for a file of a kind that cannot be written."""
+    if path.suffix not in suffixes:
+        raise ConfigError(f"{option} = {path}; expected a file name that ends in {' or '.join(suffixes)}")
+
+
+def check_plot(path: Path | None) -> None:
+    """The same for a picture that may not have been asked for."""
+    if path is not None:
+        check_suffix("--plot", path, (".png", ".svg", ".pdf"))
