@@ -85,7 +85,9 @@ def fit_baseline(
         task = int((~finite).nonzero()[0])
         message = f"task {task} of the batch: its episodes hold values that are not finite; try a smaller inner lr"
         raise Divergence(message, task)
-    return torch.linalg.solve(normal, moments).to(targets.dtype)
+    # Cholesky, not LU: the batched LU of torch's CPU build fails on some matrices of 200 features with two threads.
+    factor = torch.linalg.cholesky(normal)
+    return torch.cholesky_solve(moments[..., None], factor).squeeze(-1).to(targets.dtype)
 
 
 def fit_to_returns(episodes: Episodes, gamma: float) -> Float[Tensor, "tasks features"]:
