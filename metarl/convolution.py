@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -70,49 +70,94 @@ class Conv4:
         self, params: TaskParams, inputs: Float[Tensor, "tasks images channels height width"], batches: int = 1
     ) -> Float[Tensor, "tasks images outputs"]:
         """Outputs for the images of every task, which are `batches` batches of one size, one after another."""
-        x = inputs
+        x = inputs.movedim(2, -1)
         for i in range(4):
             x = convolve(x, params[f"conv.{i}.weight"], 2 if self.halving == "stride" else 1)
             x = torch.relu(normalise(x, params[f"norm.{i}.scale"], params[f"norm.{i}.shift"], batches))
             if self.halving == "max-pool":
-                x = F.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
-        x = x.mean((3, 4)) if self.average else x.flatten(2)
+                pooled = F.max_pool2d(x.flatten(0, 1).movedim(-1, 1), 2)
+                x = pooled.movedim(1, -1).unflatten(0, x.shape[:2])
+        x = x.mean((2, 3)) if self.average else x.movedim(-1, 2).flatten(2)
         if "head.weight" not in params:
             return x
         return torch.baddbmm(params["head.bias"].unsqueeze(1), x, params["head.weight"].mT)
 
 
 def convolve(
-    x: Float[Tensor, "tasks images channels height width"],
+    x: Float[Tensor, "tasks images height width channels"],
     weight: Float[Tensor, "tasks filters channels 3 3"],
     stride: int,
-) -> Float[Tensor, "tasks images filters high wide"]:
-    """3x3 convolution with padding 1, each task by its own filters: one matrix product a task over unfolded images.
+) -> Float[Tensor, "tasks images high wide filters"]:
+    """3x3 convolution with padding 1, each task by its own filters: one matrix product a task over image windows.
 
     Grouped convolutions, which `torch.vmap` makes of this, are several times slower on a CPU.
     """
-    tasks, images, _, height, width = x.shape
+    tasks, images = x.shape[:2]
     if tasks == 1:
-        return F.conv2d(x[0], weight[0], stride=stride, padding=1)[None]
-    columns = F.unfold(x.flatten(0, 1), 3, padding=1, stride=stride).unflatten(0, (tasks, images))
-    places = columns.shape[-1]
-    out = torch.bmm(weight.flatten(2), columns.transpose(1, 2).flatten(2))
-    out = out.unflatten(2, (images, places)).transpose(1, 2)
-    return out.unflatten(3, ((height - 1) // stride + 1, (width - 1) // stride + 1))
+        return F.conv2d(x[0].movedim(-1, 1), weight[0], stride=stride, padding=1).movedim(1, -1)[None]
+    windows = _Windows.apply(x.flatten(0, 1), stride)
+    high, wide = windows.shape[1:3]
+    out = torch.bmm(windows.view(tasks, images * high * wide, -1), weight.permute(0, 3, 4, 2, 1).flatten(1, 3))
+    return out.view(tasks, images, high, wide, -1)
+
+
+class _Windows(torch.autograd.Function):
+    """The 3x3 windows of padded images: (images, height, width, channels) to (images, high, wide, 9 x channels).
+
+    `F.unfold` keeps channels first, so that each window's copy is made of single numbers, and torch's gradient of
+    slices fills a whole image for each of nine. With channels last a row of a window is one contiguous copy.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, stride: int) -> Tensor:
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+        windows = padded.unfold(1, 3, stride).unfold(2, 3, stride)
+        return windows.permute(0, 1, 2, 4, 5, 3).flatten(3)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.shape, ctx.stride = inputs[0].shape, inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Scattered.apply(gradient, ctx.stride, ctx.shape), None
+
+
+class _Scattered(torch.autograd.Function):
+    """Windows added up where they came from: the transpose of `_Windows`, and so each is the other's gradient."""
+
+    @staticmethod
+    def forward(windows: Tensor, stride: int, shape: tuple[int, int, int, int]) -> Tensor:
+        images, height, width, channels = shape
+        high, wide = windows.shape[1:3]
+        parts = windows.unflatten(3, (3, 3, channels))
+        padded = windows.new_zeros(images, height + 2, width + 2, channels)
+        for i in range(3):
+            for j in range(3):
+                padded[:, i : i + stride * high : stride, j : j + stride * wide : stride] += parts[:, :, :, i, j]
+        return padded[:, 1:-1, 1:-1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, Any], output: Tensor) -> None:
+        ctx.stride = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Windows.apply(gradient, ctx.stride), None, None
 
 
 def normalise(
-    x: Float[Tensor, "tasks images channels height width"],
+    x: Float[Tensor, "tasks images height width channels"],
     scale: Float[Tensor, "tasks channels"],
     shift: Float[Tensor, "tasks channels"],
     batches: int,
 ) -> Tensor:
     """Batch normalisation by the statistics of each of a task's batches (Ioffe and Szegedy 2015, algorithm 1)."""
-    parts = x.unflatten(1, (batches, -1))
-    variance, mean = torch.var_mean(parts, (2, 4, 5), correction=0, keepdim=True)
+    parts = x.reshape(len(x), batches, -1, x.shape[-1])
+    variance, mean = torch.var_mean(parts, 2, correction=0, keepdim=True)
     # One multiplication and one addition an element: the channel's factors are combined first.
-    factor = torch.rsqrt(variance + EPSILON) * scale[:, None, None, :, None, None]
-    return (parts * factor + (shift[:, None, None, :, None, None] - mean * factor)).flatten(1, 2)
+    factor = torch.rsqrt(variance + EPSILON) * scale[:, None, None]
+    return (parts * factor + (shift[:, None, None] - mean * factor)).view(x.shape)
 
 
 def _glorot(key: Key, rows: int, columns: int, fans: int) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from metarl.convolution import EPSILON, Conv4
+from metarl.convolution import EPSILON, Conv4, convolve
 from metarl.inner import GradientDescent, replay
 from metarl.outer import gradient_of
 from metarl.problem import mean_over_tasks
@@ -50,6 +50,16 @@ def test_layers_are_torchs(halving, average, size, tasks):
     for i in range(tasks):
         own = {name: value[i] for name, value in params.items()}
         torch.testing.assert_close(found[i], by_torch(own, images[i], halving=halving, average=average))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(5, 5), (6, 7)])
+def test_gradients_of_convolutions_of_both_orders(stride, size):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 2, *size, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(2, 2, 3, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(convolve, (x, weight, stride))
+    assert torch.autograd.gradgradcheck(convolve, (x, weight, stride))
 
 
 def test_each_batch_has_statistics_of_its_own():

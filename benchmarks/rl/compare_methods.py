@@ -1,9 +1,10 @@
-"""All methods at equal data and equal tuning: the tables of docs/results.md.
+"""All methods at equal data and equal tuning: the tables of docs/comparison.md.
 
 For each family and method the outer rate (geometric grid, factor 3) and then the inner rate of training (factor 2) are
 searched on meta-validation tasks with a seed of their own, each grid extended until the best is inside; every trial is
-scored at its own best test-time rate. The winner is trained with every seed and evaluated on held-out tasks.
-Runs that are there are used again, so a stopped table goes on where it was.
+scored at its own best test-time rate. Where scores depend much on the seed, the two best trials are repeated with more
+seeds and the better mean wins. The winner is trained with every seed and evaluated on held-out tasks. Runs that are
+there are used again, so a stopped table goes on where it was.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from metarl.errors import Divergence
 from metarl.plots import plot_comparison
 from metarl.training import read_metrics
 
-TUNING_SEED = 1000
+VALIDATION_SEED = 1000
+FINALISTS = 2
 STEPS = 3
 TRIALS = 5
 """Of each grid at most; a search that ends on its edge says so."""
@@ -56,9 +58,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The configuration that did best on meta-validation tasks, and what was tried."""
+    """The rates that did best on meta-validation tasks, and what was tried."""
 
-    config: TrainConfig
+    outer: float
+    inner: float
     trials: dict[str, dict[str, float | None]]
     at_edge: list[str]
     """Rates whose best value lay at the edge of its grid when the trials were used up."""
@@ -69,14 +72,22 @@ def folder(name: str) -> str:
     return name.lower().replace(", ", "-").replace(" ", "-")
 
 
+def trained(place: Path, method: Method, suite: Suite, rates: tuple[float, float], seed: int) -> Path:
+    """The finished run of a method at an outer and an inner rate."""
+    config = replace(method.configuration(suite, *rates), seed=seed)
+    outer, inner = rates
+    return finished_run(place / f"{outer:.4g}-{inner:.4g}-seed-{seed}", method.algorithm, config)
+
+
 def score_of(run: Path, config: TrainConfig) -> float:
     """Return after one step on meta-validation tasks, at the best test-time rate unless the rates were learned."""
-    chosen = with_chosen_rate(ComparedMethod(run.name, (run,), config), at_step=1, seed=TUNING_SEED, notice=_silent)
+    chosen = with_chosen_rate(ComparedMethod(run.name, (run,), config), at_step=1, seed=VALIDATION_SEED, notice=_silent)
     if chosen.tried:
         return max(chosen.tried.values())
     result = evaluate(
-        run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=1, seed=TUNING_SEED
-    )
+        run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=1,
+        seed=VALIDATION_SEED,
+    )  # fmt: skip
     return result["return"]["mean"][1]
 
 
@@ -86,17 +97,21 @@ def _silent(line: str) -> None:
 
 def tuned(place: Path, method: Method, suite: Suite, trials: int) -> Tuned:
     """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
+    first, *further = suite.tuning_seeds
     scores: dict[tuple[float, float], float] = {}
+
+    def trial(outer: float, inner: float, seed: int) -> float:
+        try:
+            run = trained(place, method, suite, (outer, inner), seed)
+            found = score_of(run, method.configuration(suite, outer, inner))
+        except Divergence:
+            found = float("-inf")
+        print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}, seed {seed}: {found:.2f}", flush=True)
+        return found
 
     def score(outer: float, inner: float) -> float:
         if (outer, inner) not in scores:
-            config = replace(method.configuration(suite, outer, inner), seed=TUNING_SEED)
-            run = place / f"tuning-{outer:.4g}-{inner:.4g}"
-            try:
-                scores[outer, inner] = score_of(finished_run(run, method.algorithm, config), config)
-            except Divergence:
-                scores[outer, inner] = float("-inf")
-            print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}: {scores[outer, inner]:.2f}", flush=True)
+            scores[outer, inner] = trial(outer, inner, first)
         return scores[outer, inner]
 
     inner = suite.inner_lr * method.inner_factor
@@ -105,11 +120,26 @@ def tuned(place: Path, method: Method, suite: Suite, trials: int) -> Tuned:
     if suite.tunes_inner_lr and not method.learns_rate_at_test_time:
         inner, tried["inner"] = choose_rate(lambda rate: score(outer, rate), inner, most=trials)
     best = {"outer": outer, "inner": inner}
+    finals: dict[str, float | None] = {}
+    if further:
+        finalists = sorted(scores, key=lambda rates: scores[rates])[-FINALISTS:]
+        means = {
+            rates: float(np.mean([scores[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
+        }
+        outer, inner = max(means, key=lambda rates: means[rates])
+        finals = {f"{rates[0]:.4g}, {rates[1]:.4g}": _finite(mean) for rates, mean in means.items()}
     return Tuned(
-        method.configuration(suite, outer, inner),
-        {name: {f"{r:.4g}": float(v) if np.isfinite(v) else None for r, v in t.items()} for name, t in tried.items()},
-        [name for name, t in tried.items() if best[name] in (min(t), max(t))],
+        outer,
+        inner,
+        {name: {f"{rate:.4g}": _finite(found) for rate, found in of.items()} for name, of in tried.items()}
+        | ({"finals": finals} if finals else {}),
+        [name for name, of in tried.items() if best[name] in (min(of), max(of))],
     )
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinities."""
+    return float(value) if np.isfinite(value) else None
 
 
 def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out: Path) -> dict[str, Any]:
@@ -119,12 +149,10 @@ def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out:
     for name, method in methods.items():
         place = out / folder(name)
         searches[name] = found = tuned(place, method, suite, 2 if options.quick else TRIALS)
-        shipped = {"algorithm": method.algorithm, **to_mapping(found.config)}
+        rates = (found.outer, found.inner)
+        shipped = {"algorithm": method.algorithm, **to_mapping(method.configuration(suite, *rates))}
         (place / "preset.toml").write_text(tomli_w.dumps(shipped), encoding="utf-8")
-        runs[name] = [
-            finished_run(place / f"seed-{seed}", method.algorithm, replace(found.config, seed=seed))
-            for seed in options.seeds
-        ]
+        runs[name] = [trained(place, method, suite, rates, seed) for seed in options.seeds]
         print(f"{suite.family}: {name}: {len(runs[name])} seeds trained", flush=True)
     result = compare(
         [run for listed in runs.values() for run in listed],
