@@ -63,7 +63,9 @@ def methods_of(runs: Sequence[Path], *, scratch: bool = False, domain: Domain = 
     labels = _labels(list(configs.values()))
     methods = [Method(label, tuple(grouped[key]), configs[key][1]) for label, key in zip(labels, grouped, strict=True)]
     if scratch:
-        methods.append(replace(methods[0], label="scratch", initialisation="random"))
+        # A plain inner rule if there is one: scratch is every parameter adapted, at a rate that can be chosen.
+        plain = min(methods, key=lambda m: (m.config.inner.learned_lr != "none", m.config.inner.adapt != "all"))
+        methods.append(replace(plain, label="scratch", initialisation="random"))
     return methods
 
 
@@ -125,7 +127,7 @@ def with_chosen_rate(
     """
     budget = budget or {"tasks": VALIDATION_TASKS, "episodes": VALIDATION_EPISODES}
     inner = method.config.inner
-    if inner.learned_lr != "none" and method.initialisation == "trained":
+    if inner.learned_lr != "none":
         return method
     ratio = 1.0 if inner.later_lr is None else inner.later_lr / inner.lr
 

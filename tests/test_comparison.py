@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_cli import metarl
 
-from metarl.comparison import choose_rate, methods_of, probability_of_improvement, stratified_intervals
+from metarl.comparison import choose_rate, compare, methods_of, probability_of_improvement, stratified_intervals
 from metarl.config import InnerConfig, MamlConfig, PolicyConfig, ReptileConfig
 from metarl.errors import ConfigError
 from metarl.training import train
@@ -61,6 +61,7 @@ def runs(tmp_path_factory):
     train("maml", replace(config, seed=2), place / "a2")
     train("maml", replace(config, inner=replace(config.inner, first_order=True)), place / "f1")
     train("reptile", ReptileConfig(**shared), place / "r1")
+    train("maml", replace(config, inner=replace(config.inner, learned_lr="per-layer")), place / "s1")
     train("maml", replace(config, variant="wide"), place / "w1")
     return place
 
@@ -75,6 +76,18 @@ def test_runs_that_differ_in_their_seed_are_one_method(runs):
     ]
     with pytest.raises(ConfigError, match="navigation2d finn17 and navigation2d wide"):
         methods_of([runs / "a1", runs / "w1"])
+
+
+def test_scratch_beside_learned_rates(runs, monkeypatch):
+    """Scratch adapts everything at a chosen rate where a run does so, and at its initial rates where none does."""
+    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 1)
+    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 1)
+    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
+    assert methods_of([runs / "s1", runs / "r1"], scratch=True)[-1].runs == (runs / "r1",)
+    result = compare([runs / "s1"], tasks=2, episodes=2, steps=1, scratch=True)
+    learned, scratch = result["methods"]
+    assert learned["inner_lr"] is scratch["inner_lr"] is None
+    assert learned["return"]["mean"] != scratch["return"]["mean"]
 
 
 def test_compare_on_the_command_line(runs, tmp_path, monkeypatch):
