@@ -22,10 +22,14 @@ def registered() -> dict[str, EntryPoint]:
 def load_family(name: str, variant: str | None = None, *, observe_task: bool = False) -> TaskFamily:
     """The family of that name in that variant (None: its default).
 
-    A name is a registered one or `module:attribute`, looked up in the working directory too; it stands for a
-    TaskFamily, a subclass of it, or a function that returns one. Classes and functions are given the variant
-    if they take one. Raises FamilyError for whatever cannot be loaded.
+    A name is a registered one, `registered:variant`, or `module:attribute`, looked up in the working directory too;
+    it stands for a TaskFamily, a subclass of it, or a function that returns one. Classes and functions are given the
+    variant if they take one. Raises FamilyError for whatever cannot be loaded.
     """
+    name, named = split_name(name)
+    if named is not None and variant not in (None, named):
+        raise FamilyError(f"family '{name}:{named}' names its variant; got --variant {variant} as well")
+    variant = variant or named
     target = _load(name)
     if isinstance(target, TaskFamily):
         family = target
@@ -52,7 +56,14 @@ def load_family(name: str, variant: str | None = None, *, observe_task: bool = F
 
 def family_variants(name: str) -> tuple[str, ...]:
     """Variants of a family, the default first; empty for a family that has none."""
-    return tuple(getattr(_load(name), "variants", ()))
+    name, named = split_name(name)
+    return (named,) if named is not None else tuple(getattr(_load(name), "variants", ()))
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """A registered name and the variant that follows its colon; other names are whole."""
+    head, colon, tail = name.partition(":")
+    return (head, tail) if colon and head in registered() else (name, None)
 
 
 def _load(name: str) -> Any:
