@@ -10,6 +10,7 @@ from torch import Tensor
 from metarl.inner import InnerRule, adapt_step, begin
 from metarl.problem import Problem, mean_over_tasks
 from metarl.randomness import Key
+from metarl.ranks import total
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, TaskParams
@@ -64,4 +65,4 @@ def collect_adaptation(
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
     assert collected is not None
     last = collected.data if query else None
-    return Adaptation(at.params, supports, last, returns, transitions, collected.objective)
+    return Adaptation(at.params, supports, last, returns, total(transitions), collected.objective)

@@ -111,6 +111,10 @@ class RunConfig:
     """Iterations between checkpoints; one is always written at the end."""
     validation_tasks: int = 20
     """Meta-validation tasks that score each checkpoint; 0 turns it off."""
+    ordered_sums: bool = False
+    """Compute each task alone and add tasks in their order: bitwise the same for any number of processes; slower."""
+    rank_timeout: float = 300.0
+    """Seconds after which a process that others wait for counts as lost, where torchrun started several."""
     inner: AdaptationConfig = field(default_factory=AdaptationConfig)
     worker_retries = 0
     """Not an option here: only environments are stepped by workers, which can fail."""

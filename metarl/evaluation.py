@@ -38,21 +38,26 @@ def adaptation_curve(
     rule: InnerRule,
     steps: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    part: slice | None = None,
 ) -> AdaptationCurve:
     """Adapt theta to every task for `steps` steps, with fresh data for each, scoring the data of every step.
 
-    Point 0 is zero-shot. A task whose parameters diverge has NaN from there on.
+    Point 0 is zero-shot. A task whose parameters diverge has NaN from there on. With `part` the curve is that of a
+    part of the tasks, as it is among all of them.
     """
     n = number_of_tasks(tasks)
-    blocks = [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+    part = part or slice(0, n)
+    blocks = [slice(max(i, part.start), min(i + BLOCK, part.stop)) for i in range(0, n, BLOCK)]
+    blocks = [block for block in blocks if block.start < block.stop]
     scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
     used = [0] * (steps + 1)
     for number, block in enumerate(blocks):
-        part = take_tasks(tasks, block)
-        at = begin(theta, number_of_tasks(part))
+        mine = take_tasks(tasks, block)
+        at = begin(theta, number_of_tasks(mine))
+        place = key.at(block.start // BLOCK).from_task(block.start % BLOCK)
         diverged: set[int] = set()
         for step in range(steps + 1):
-            at, collected = _collect(problem, theta, at, part, key.at(number, step), diverged)
+            at, collected = _collect(problem, theta, at, mine, place.at(step), diverged)
             scores[block, step] = collected.score.double().cpu()
             scores[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
@@ -60,7 +65,7 @@ def adaptation_curve(
             if step < steps:
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
             progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))
-    return AdaptationCurve(scores, [total / n for total in used])
+    return AdaptationCurve(scores[part], [total / max(part.stop - part.start, 1) for total in used])
 
 
 def _collect(

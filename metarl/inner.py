@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metarl.errors import ConfigError
+from metarl.reductions import spread
 from metarl.types import CONTEXT, Params, TaskParams
 
 Data = TypeVar("Data")
@@ -131,10 +132,7 @@ def stack(theta: Params, tasks: int) -> TaskParams:
     Context parameters start from zero for every task and are not learned, so no gradient reaches their start: one
     that was learned would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2).
     """
-    return {
-        name: (value.detach() if name == CONTEXT else value).expand(tasks, *value.shape)
-        for name, value in theta.items()
-    }
+    return spread({name: value.detach() if name == CONTEXT else value for name, value in theta.items()}, tasks)
 
 
 def begin(theta: Params, tasks: int) -> Adapting:

@@ -12,6 +12,7 @@ from torch import Tensor
 from metarl.config import AdamConfig, TrustRegionConfig
 from metarl.inner import InnerRule, adapt_step, begin, replay
 from metarl.problem import DistributionalProblem, SampledProblem, mean_over_tasks
+from metarl.reductions import number_everywhere, sum_over_tasks
 from metarl.timing import Phases
 from metarl.trust_region import GaussNewton, conjugate_gradient, line_search
 from metarl.types import Params
@@ -45,9 +46,9 @@ def sampling_score(
     -(objective - baseline) log p(supports), the query data's objective credited to all support actions; the baseline
     is the mean objective of the other tasks, which does not depend on a task's own data.
     """
-    n = len(objective)
-    advantage = (objective - (objective.sum() - objective) / (n - 1)) if n > 1 else objective
-    at, log_likelihood = begin(theta, n), torch.zeros_like(objective)
+    n = number_everywhere(len(objective))
+    advantage = (objective - (sum_over_tasks(objective) - objective) / (n - 1)) if n > 1 else objective
+    at, log_likelihood = begin(theta, len(objective)), torch.zeros_like(objective)
     for support in supports:
         log_likelihood = log_likelihood + problem.log_likelihood(at.params, support)
         at = adapt_step(problem.inner_loss, at, support, rule)

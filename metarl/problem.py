@@ -12,12 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metarl import reductions
 from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
+from metarl.ranks import all_or_none, largest
 from metarl.returns import fit_to_returns, packed, policy_batch
-from metarl.rollout import collect, mean_returns
+from metarl.rollout import collect, mean_returns, padded
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.types import Episodes, PolicyBatch, TaskParams
 
@@ -70,8 +72,8 @@ class ClippedProblem(DistributionalProblem, Protocol):
 
 
 def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
-    """The one place where tasks meet: the mean over the leading axis."""
-    return values.mean(0)
+    """The one place where tasks meet: the mean over the leading axis, of all ranks."""
+    return reductions.mean_over_tasks(values)
 
 
 class ReinforcementLearning:
@@ -125,12 +127,15 @@ class ReinforcementLearning:
         )
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
-        """Episodes with advantages."""
-        episodes = self.episodes_of(params, tasks, key)
+        """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it."""
+        with all_or_none():
+            episodes = self.episodes_of(params, tasks, key)
+        episodes = padded(episodes, *largest(*episodes.mask.shape[1:]))
         coefficients = fit_to_returns(episodes, self.gamma)
         batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
         if not self._needs_order:
-            batch = packed(batch, episodes.mask)
+            (longest,) = largest(int(episodes.mask.sum((1, 2)).max()))
+            batch = packed(batch, episodes.mask, longest)
         # The loss averages over transitions of normalised advantages, where the return is a sum over an episode's.
         steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
         discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)

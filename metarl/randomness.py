@@ -39,6 +39,8 @@ class Key:
     """A position in the tree of random numbers, held on the host as 64 bits."""
 
     value: int
+    first_task: int = 0
+    """Where the tasks at hand begin among those of the meta-batch: a rank has a part of them."""
 
     @staticmethod
     def from_seed(seed: int) -> Key:
@@ -51,7 +53,11 @@ class Key:
             if isinstance(coordinate, str):
                 coordinate = int.from_bytes(hashlib.blake2s(coordinate.encode(), digest_size=8).digest(), "little")
             value = _mix((value + _GOLDEN * (coordinate + 1)) & _MASK)
-        return Key(value)
+        return Key(value, self.first_task)
+
+    def from_task(self, first_task: int) -> Key:
+        """The same position for tasks that begin at the `first_task`-th."""
+        return Key(self.value, first_task)
 
     def generator(self) -> np.random.Generator:
         """A NumPy generator seeded by this position, for task sampling and statistics."""
@@ -60,11 +66,12 @@ class Key:
     def lane_seeds(
         self, tasks: int, episodes: int, *, first_episode: int = 0, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Seeds of the lanes (tasks, episodes), int64: lane (i, j) depends on i and first_episode + j alone."""
+        """Seeds of the lanes (tasks, episodes), int64: lane (i, j) depends on first_task + i and first_episode + j
+        alone."""
         import torch
 
         root = torch.full((1, 1), _signed(self.value), dtype=torch.int64, device=device)
-        by_task = fold(root, torch.arange(tasks, device=device)[:, None])
+        by_task = fold(root, torch.arange(self.first_task, self.first_task + tasks, device=device)[:, None])
         return fold(by_task, torch.arange(first_episode, first_episode + episodes, device=device)[None, :])
 
 

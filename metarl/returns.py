@@ -127,13 +127,13 @@ def policy_batch(
     return batch, scale[:, 0, 0]
 
 
-def packed(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"]) -> PolicyBatch:
+def packed(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"], longest: int) -> PolicyBatch:
     """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least.
 
-    Most losses do not need to know where an episode began.
+    `longest` is the largest number of valid transitions of a task. Most losses do not need to know where an episode
+    began.
     """
     valid = mask.flatten(1)
-    longest = int(valid.sum(1).max())
     if longest > 0.9 * valid.shape[1]:
         return batch
     order = torch.argsort(valid.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]

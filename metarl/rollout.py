@@ -112,6 +112,20 @@ def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
     return episodes.returns.nanmean(1)
 
 
+def padded(episodes: Episodes, number: int, steps: int) -> Episodes:
+    """The same with rows that hold no episode and steps beyond the end, up to `number` episodes of `steps` steps."""
+    tasks, have, long = episodes.mask.shape
+    if (have, long) == (number, steps):
+        return episodes
+
+    def larger(x: Tensor) -> Tensor:
+        room = x.new_zeros(tasks, number, steps, *x.shape[3:])
+        room[:, :have, :long] = x
+        return room
+
+    return Episodes(*(larger(x) for x in episodes))
+
+
 def _zero_masked(episodes: Episodes) -> Episodes:
     def zeroed(x: Tensor) -> Tensor:
         hidden = ~episodes.mask

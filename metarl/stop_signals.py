@@ -6,6 +6,8 @@ import signal
 from types import FrameType
 from typing import Any
 
+from metarl.ranks import largest
+
 
 class StopSignals:
     """SIGINT and SIGTERM ask for a stop after the iteration; a second one stops at once."""
@@ -25,6 +27,10 @@ class StopSignals:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
+
+    def anywhere(self) -> int | None:
+        """The signal that any rank received, the same for all of them."""
+        return largest(self.received or 0)[0] or None
 
     def __exit__(self, *_: object) -> None:
         for number, previous in self._previous.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +26,12 @@ from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, W
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.inner import within_bounds
 from metarl.randomness import Key
+from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, restarted, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
 from metarl.stop_signals import StopSignals
-from metarl.tasks import Tasks
+from metarl.tasks import Tasks, take_tasks
 from metarl.tensorboard_events import Events
+from metarl.turns import on_share, parts_of
 from metarl.types import Params, State
 from metarl.validation import validate
 from metarl.workload import HeldProblem, Workload, open_workload
@@ -63,21 +65,24 @@ def train(
     """
     run = Path(run_dir)
     validate(config)
-    # A worker that torchrun restarted finds the run that its predecessor began.
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    if (or_resume or restarted) and (run / "config.toml").exists():
-        there, stored = read_config(run, domain)
-        difference = (
-            f"algorithm is {there} there and {algorithm} here"
-            if there != algorithm
-            else first_difference(stored, config)
-        )
-        if difference:
-            raise RunError(f"{run}: not resumed: its {difference}")
-        return resume(run, domain=domain, report=report)
-    check_device(config.device)
-    with _Training(domain, algorithm, config, run, new=True) as training:
-        return training.run(config.iterations, report)
+    with joined(check_device(config.device), config.rank_timeout):
+        # A process that torchrun restarted finds the run that its predecessor began.
+        there = from_first((or_resume or restarted()) and (run / "config.toml").exists())
+        with all_or_none():
+            if there and current().index == 0:
+                _check_same(run, domain, algorithm, config)
+        with _Training(domain, algorithm, config, run, new=not there) as training:
+            return training.run(config.iterations, report)
+
+
+def _check_same(run: Path, domain: Domain, algorithm: str, config: RunConfig) -> None:
+    there, stored = read_config(run, domain)
+    if there != algorithm:
+        difference: str | None = f"algorithm is {there} there and {algorithm} here"
+    else:
+        difference = first_difference(stored, config)
+    if difference:
+        raise RunError(f"{run}: not resumed: its {difference}")
 
 
 def resume(
@@ -102,7 +107,10 @@ def resume(
             f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
             "add --extend-schedule to go on at its last value"
         )
-    with _Training(domain, algorithm, config, run, new=False) as training:
+    with (
+        joined(check_device(config.device), config.rank_timeout),
+        _Training(domain, algorithm, config, run, new=False) as training,
+    ):
         return training.run(total, report)
 
 
@@ -114,16 +122,32 @@ class _Training:
         self.domain, self.algorithm, self.config, self.run_dir = domain, algorithm, config, run
         self.module: Any = importlib.import_module(domain.find(algorithm).module)
         self.workload: Workload = open_workload(domain, config)
-        self.problem = self.workload.problem(training=True)
+        ranks = current().size
+        if config.meta_batch_size < ranks:
+            expected = f"at least {ranks}, a task for each process"
+            raise ConfigError(f"--meta-batch-size = {config.meta_batch_size}; expected {expected}")
+        parts = parts_of(config.meta_batch_size, config.ordered_sums)
+        self.problems = [self.workload.problem(training=True) for _ in parts]
         self.rule = build_rule(config)
         self.root = Key.from_seed(config.seed)
         self.validation: HeldProblem | None = None
         self.iteration, self.data_used, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
         self.state: State = self.module.initial_state(initial_theta(config, self.workload.model, config.seed), config)
+        self.leads = current().index == 0
+        with all_or_none():
+            if self.leads:
+                self._open(new)
+        found = (self.iteration, self.saved, self.data_used, self.wall_seconds)
+        self.iteration, self.saved, self.data_used, self.wall_seconds = from_first(found)
+        self.state = state_from_first(self.state)
+
+    def _open(self, new: bool) -> None:
+        """Make the run directory or take up the run that is there."""
+        run, config = self.run_dir, self.config
         # Only a configuration that has proved usable leaves a directory behind.
         if new:
-            create(run, algorithm, config, domain)
+            create(run, self.algorithm, config, self.domain)
         self.lock = RunLock(run)
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
@@ -136,6 +160,10 @@ class _Training:
             if then != now:
                 reason = "sums are rounded differently, so it will not be bitwise the same"
                 warnings.warn(f"{run}: trained with {then} threads, goes on with {now}: {reason}", stacklevel=2)
+            then, now = manifest.get("processes", 1), current().size
+            if then != now and not config.ordered_sums:
+                reason = "sums are rounded differently, so it will not be bitwise the same (--ordered-sums would be)"
+                warnings.warn(f"{run}: trained by {then} processes, goes on with {now}: {reason}", stacklevel=2)
             self.state = {**state, "theta": theta}
             self.iteration = self.saved = manifest["iteration"]
             self.data_used = data_used(manifest)
@@ -148,18 +176,21 @@ class _Training:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.metrics.close()
-        self.problem.close()
+        for problem in self.problems:
+            problem.close()
         if self.validation is not None:
             self.validation.close()
         self.workload.close()
-        self.lock.release()
+        if self.leads:
+            self.metrics.close()
+            self.lock.release()
 
     def run(self, total: int, report: Reporter | None) -> Outcome:
         """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
         started = time.perf_counter() - self.wall_seconds
-        with Events(self.run_dir, self.iteration, self.domain) as events, StopSignals() as stop:
-            while self.iteration < total and stop.received is None:
+        with ExitStack() as files, StopSignals() as stop:
+            events = files.enter_context(Events(self.run_dir, self.iteration, self.domain)) if self.leads else None
+            while self.iteration < total and not stop.anywhere():
                 metrics = self._iterate()
                 self.wall_seconds = time.perf_counter() - started
                 record = {
@@ -168,20 +199,19 @@ class _Training:
                     "wall_seconds": round(self.wall_seconds, 6),
                     **metrics,
                 }
-                self.metrics.append(record)
-                events.write(record)
-                if report is not None:
-                    report(record)
-                if (
-                    self.iteration % self.config.checkpoint_every == 0
-                    and self.iteration < total
-                    and stop.received is None
-                ):
+                if events is not None:
+                    self.metrics.append(record)
+                    events.write(record)
+                    if report is not None:
+                        report(record)
+                due = self.iteration % self.config.checkpoint_every == 0 and self.iteration < total
+                if due and not stop.anywhere():
                     self._save(events)
                     self.wall_seconds = time.perf_counter() - started
+            signal = stop.anywhere()
             if self.saved != self.iteration:
-                self._save(events, validate=stop.received is None)
-            return Outcome(self.iteration, stop.received)
+                self._save(events, validate=signal is None)
+            return Outcome(self.iteration, signal)
 
     def _iterate(self) -> dict[str, Any]:
         """One meta-iteration: a function of state, iteration and seed alone."""
@@ -197,24 +227,32 @@ class _Training:
             error.args = (f"iteration {number}: {error}",)
             raise
         _check_finite(state["theta"], metrics, number)
-        self.state, self.iteration = aligned(state), number
+        self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
         return {self.domain.measure: metrics.pop("return"), **metrics}
 
     def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
         """The algorithm's step, tried again with new workers where one failed: the same step, whoever computes it."""
+        key = self.root.at("iteration", number)
+
+        def of(part: slice, place: int) -> tuple[State, dict[str, Any]]:
+            own, problem = take_tasks(tasks, part), self.problems[place]
+            return self.module.meta_step(  # type: ignore[no-any-return]
+                self.state, problem, own, key.from_task(part.start), self.rule, self.config, progress
+            )
+
         for retries in reversed(range(self.config.worker_retries + 1)):
             try:
-                key = self.root.at("iteration", number)
-                return self.module.meta_step(self.state, self.problem, tasks, key, self.rule, self.config, progress)  # type: ignore[no-any-return]
+                return on_share(self.config.meta_batch_size, self.config.ordered_sums, of)
             except WorkerFault as error:
-                self.problem.close()
+                for problem in self.problems:
+                    problem.close()
                 if retries == 0:
                     raise
                 warnings.warn(f"iteration {number}: {error}; tried again with new workers", stacklevel=2)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _save(self, events: Events, *, validate: bool = True) -> None:
+    def _save(self, events: Events | None, *, validate: bool = True) -> None:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
         facts: dict[str, Any] = {
             "algorithm": self.algorithm,
@@ -224,13 +262,16 @@ class _Training:
             "metarl": __version__,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "processes": current().size,
             **self.workload.facts(),
             "meta_validation": self._validate() if validate else None,
         }
-        self.metrics.sync()
-        save_checkpoint(self.run_dir, self.iteration, self.state, facts)
+        with all_or_none():
+            if self.leads:
+                self.metrics.sync()
+                save_checkpoint(self.run_dir, self.iteration, self.state, facts)
         self.saved = self.iteration
-        if facts["meta_validation"] is not None:
+        if events is not None and facts["meta_validation"] is not None:
             events.write_scalars("meta-validation", facts["meta_validation"][self.domain.measure], self.iteration)
 
     def _validate(self) -> dict[str, Any] | None:
@@ -239,16 +280,21 @@ class _Training:
             return None
         key = self.root.at("meta-validation")
         tasks = self.workload.sample_tasks(self.config.validation_tasks, "meta-validation", key.at("tasks").generator())
+        parts = parts_of(self.config.validation_tasks, self.config.ordered_sums)
         if self.validation is None:
             self.validation = self.workload.problem(training=False)
         theta, steps = self.workload.at_test(self.state["theta"], key), self.config.inner.steps
         try:
-            curve = adaptation_curve(self.validation, theta, tasks, key, self.rule, steps)
+            with all_or_none(), among(ALONE):
+                curves = [
+                    adaptation_curve(self.validation, theta, tasks, key, self.rule, steps, part=part).per_task
+                    for part in parts
+                ]
         except (Divergence, EnvironmentFault) as error:
             self.validation.close()  # workers that failed are of no more use
             warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
-        means = finite_list(curve.per_task.mean(0))
+        means = finite_list(current().gather(torch.cat(curves)).mean(0))
         if means[-1] is None:
             return None
         return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}

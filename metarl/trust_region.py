@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metarl.policies import Distribution
+from metarl.reductions import number_everywhere
 from metarl.types import Params
 
 Vector = Float[Tensor, " parameters"]
@@ -77,7 +78,7 @@ class GaussNewton:
         self._leaves = list(self._theta.values())
         self._distribution = distribution_of(self._theta)
         # Weights average over a task's transitions; tasks are averaged as in `mean_over_tasks`.
-        self._weights = (weights / len(weights))[..., None]
+        self._weights = (weights / number_everywhere(len(weights)))[..., None]
         self._damping = damping
         self._probe = [torch.zeros_like(part).requires_grad_() for part in self._distribution]
         self._pulled_back = torch.autograd.grad(

@@ -37,6 +37,7 @@ _POSITIVE = (
     "inner.lr",
     "inner.later_lr",
     "worker_timeout",
+    "rank_timeout",
     "trust_region.max_kl",
     "samples_per_step",
     "adam.lr",
@@ -93,6 +94,8 @@ def validate(config: Any, where: str = "") -> None:
 
 def _senseless(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Options of the inner loop that do not go with the outer update, as `RunConfig.senseless` gives them."""
+    if config.ordered_sums and config.device != "cpu":
+        yield "ordered_sums", "false, or --device cpu: on a GPU tasks that are computed alone cannot take turns"
     inner = config.inner
     differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
     if not differentiates and inner.learned_lr != "none":

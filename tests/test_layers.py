@@ -11,11 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "importing", "timing", "allocation", "stop_signals"},
+    {"errors", "importing", "timing", "allocation"},
     {"config"},
     {"known_algorithms", "validation"},
     {"domains"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
+    {"ranks"},
+    {"reductions", "turns", "stop_signals"},
     {"families"},
     {"declared", "policies", "convolution", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},
     {"losses", "analytic_lanes", "host_lanes", "worker", "mujoco_lanes", "trust_region"},

@@ -83,11 +83,11 @@ def test_packing_keeps_every_valid_transition_in_order():
     mask = torch.tensor([[[1, 1, 0, 0], [1, 0, 0, 0]], [[1, 0, 0, 0], [1, 1, 1, 0]]]).bool()
     place = torch.arange(16.0).reshape(2, 2, 4)
     zeros = torch.zeros(2, 2, 4)
-    batch = packed(PolicyBatch(place[..., None].expand(2, 2, 4, 3), place, place, place, mask / 4), mask)
+    batch = packed(PolicyBatch(place[..., None].expand(2, 2, 4, 3), place, place, place, mask / 4), mask, 4)
     assert batch.actions.tolist() == [[[0, 1, 4, 2]], [[8, 12, 13, 14]]]
     assert batch.weights.tolist() == [[[0.25, 0.25, 0.25, 0]], [[0.25] * 4]]
     assert batch.observations.shape == (2, 1, 4, 3)
-    whole = packed(PolicyBatch(place[..., None], place, place, place, zeros), torch.ones(2, 2, 4, dtype=torch.bool))
+    whole = packed(PolicyBatch(place[..., None], place, place, place, zeros), torch.ones(2, 2, 4, dtype=torch.bool), 8)
     assert whole.actions.shape == (2, 2, 4)
 
 
@@ -102,7 +102,7 @@ def test_packing_changes_no_loss_and_no_gradient(family, policy, theta):
     log_probs = policy.act(params, observations)[0].log_prob(actions)
     advantages = torch.randn(3, 4, 10, generator=generator, dtype=torch.float64)
     whole = PolicyBatch(observations, actions, log_probs, advantages, mask / mask.sum((1, 2), keepdim=True).double())
-    short = packed(whole, mask)
+    short = packed(whole, mask, int(mask.sum((1, 2)).max()))
     assert short.weights.shape[2] < 30
     for surrogate in SURROGATES.values():
         losses = [surrogate(policy.act(params, b.observations)[0], b) for b in (whole, short)]

@@ -258,7 +258,7 @@ def test_a_configuration_that_cannot_be_used_leaves_no_directory(tmp_path, tiny_
 
 
 def test_a_fault_on_a_validation_task_costs_the_score_only(tmp_path, tiny_config, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise EnvironmentFault("reward is not finite at task 1, episode 0, step 2")
 
     monkeypatch.setattr("metarl.training.adaptation_curve", broken)

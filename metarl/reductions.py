@@ -1,0 +1,80 @@
+"""Where tasks meet: theta is spread over the tasks, and what the tasks say of it is added up over all ranks.
+
+Spreading and adding are each other's transpose, so one is the derivative of the other. Each rank differentiates its
+own tasks alone; the sum over ranks happens where a gradient passes from the tasks to theta, once for all parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.ranks import Ranks, current, total
+from metarl.types import Params, TaskParams
+
+
+def spread(theta: Params, tasks: int) -> TaskParams:
+    """The same parameters for every task of this rank, as views with a leading `tasks` axis.
+
+    Their gradient with respect to theta is that of all ranks' tasks.
+    """
+    here = current()
+    if here.size == 1:
+        return {name: value.expand(tasks, *value.shape) for name, value in theta.items()}
+    return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))
+
+
+def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+    """The mean over the leading axis, of all ranks; its gradient is that of this rank's part of it."""
+    here = current()
+    return values.mean(0) if here.size == 1 else _Mean.apply(here, values)
+
+
+def sum_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+    """The sum over the leading axis, of all ranks; not to be differentiated."""
+    return current().sum(values.detach().sum(0))
+
+
+def number_everywhere(tasks: int) -> int:
+    """The number of tasks of all ranks, given that of this one."""
+    return total(tasks)
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, here: Ranks, tasks: int, *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.here, ctx.tasks = here, tasks
+        return tuple(value.expand(tasks, *value.shape) for value in values)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Any, ...]:
+        return None, None, *_Add.apply(ctx.here, ctx.tasks, *slopes)
+
+
+class _Add(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, here: Ranks, tasks: int, *slopes: Tensor) -> tuple[Tensor, ...]:
+        ctx.here, ctx.tasks = here, tasks
+        added = here.sum(torch.cat([slope.sum(0).reshape(-1) for slope in slopes]))
+        parts = added.split([slope[0].numel() for slope in slopes])
+        return tuple(part.reshape(slope.shape[1:]) for part, slope in zip(parts, slopes, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *tangents: Tensor) -> tuple[Any, ...]:
+        return None, None, *_Spread.apply(ctx.here, ctx.tasks, *tangents)
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, here: Ranks, values: Tensor) -> Tensor:
+        own = values.sum(0)
+        added = here.sum(torch.cat([own.reshape(-1), own.new_tensor([len(values)])]))
+        ctx.own, ctx.everywhere = len(values), added[-1]
+        return added[:-1].reshape(own.shape) / added[-1]
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:
+        return None, (slope / ctx.everywhere).expand(ctx.own, *slope.shape)
