@@ -68,9 +68,9 @@ class Turn(Ranks):
 
 
 def parts_of(tasks: int, ordered: bool) -> list[slice]:
-    """The parts of this rank's share that are computed at once: all of it, or task by task."""
+    """The parts of this rank's share that are computed at once: all of it, or task by task. An empty share is one."""
     own = share(tasks, current())
-    return [slice(i, i + 1) for i in range(own.start, own.stop)] if ordered else [own]
+    return [slice(i, i + 1) for i in range(own.start, own.stop)] if ordered and own.start < own.stop else [own]
 
 
 def on_share(tasks: int, ordered: bool, compute: Callable[[slice, int], Result]) -> Result:

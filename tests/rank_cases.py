@@ -1,0 +1,63 @@
+"""Small trainings that tests run by torchrun, several in one launch: `python -m rank_cases OUT CASE ...`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from metarl.config import (
+    InnerConfig,
+    MamlConfig,
+    MamlTrpoConfig,
+    PolicyConfig,
+    PretrainConfig,
+    PrompConfig,
+    ReptileConfig,
+    TrustRegionConfig,
+)
+from metarl.ranks import joined
+from metarl.training import train
+
+SMALL = {
+    "variant": "finn17",
+    "iterations": 5,
+    "meta_batch_size": 5,
+    "samples_per_step": 150,
+    "validation_tasks": 3,
+    "dtype": "float64",
+    "policy": PolicyConfig(hidden_sizes=(8,)),
+    "inner": InnerConfig(lr=0.3, steps=2),
+}
+"""Episodes that end early: what a rank's tasks are padded to is not what another's are."""
+
+REGION = TrustRegionConfig(cg_iterations=5)
+"""So few episodes leave the curvature nearly singular, and ten iterations multiply rounding by up to 1e12."""
+
+CASES = {
+    "maml-trpo": ("maml-trpo", MamlTrpoConfig(**SMALL, trust_region=REGION)),
+    "maml": ("maml", MamlConfig(**SMALL)),
+    "e-maml": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, estimator="e-maml")})),
+    "promp": ("promp", PrompConfig(**SMALL)),
+    "reptile": ("reptile", ReptileConfig(**SMALL)),
+    "pretrain": ("pretrain", PretrainConfig(**SMALL)),
+    "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
+    "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),
+}
+CASES["float32"] = ("maml-trpo", replace(CASES["maml-trpo"][1], dtype="float32", iterations=1))
+CASES |= {
+    f"ordered-{name}": (algorithm, replace(config, ordered_sums=True, iterations=3))
+    for name, (algorithm, config) in CASES.items()
+}
+
+
+def main(out, names):
+    """Train the named cases into folders of `out`."""
+    with joined(torch.device("cpu"), 60):
+        for name in names:
+            algorithm, config = CASES[name]
+            train(algorithm, config, Path(out) / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
