@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,7 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
             raise ConfigError(f"unknown command '{name}'{nearest(name, commands)}")
         return commands[name][0](rest)
     except MetarlError as error:
-        print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
+        print(f"{program}{_rank()}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: stopped", file=sys.stderr)
@@ -78,7 +79,13 @@ def parse(
 
 
 def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
-    print(f"metarl: warning: {one_line(str(message))}", file=sys.stderr)
+    print(f"metarl{_rank()}: warning: {one_line(str(message))}", file=sys.stderr)
+
+
+def _rank() -> str:
+    """Which process of torchrun's speaks, unless it is the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f" (rank {rank})"
 
 
 def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
@@ -103,14 +110,20 @@ def parse_training(arguments: list[str], program: str, explanation: str, where: 
 
 def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) -> int:
     """Train into a run directory, with progress; the exit code."""
-    from metarl.display import TrainingDisplay
+    if where.seeds:
+        from metarl.seeds import train_seeds
+
+        for run, outcome in train_seeds(algorithm, config, where.seeds, where.run_dir, domain, where.or_resume):
+            code = _finished(domain, run, outcome)
+            if code:
+                return code
+        return 0
+    from metarl.display import training_display
     from metarl.training import train
 
-    with TrainingDisplay(config.iterations, domain) as display:
-        outcome = train(
-            algorithm, config, where.run_dir, domain=domain, or_resume=where.or_resume, report=display.report
-        )
-    return _finished(domain, where.run_dir, outcome)
+    with training_display(config.iterations, domain) as report:
+        outcome = train(algorithm, config, where.run_dir, domain=domain, or_resume=where.or_resume, report=report)
+    return 0 if _rank() else _finished(domain, where.run_dir, outcome)
 
 
 def run_resumed(domain: Domain, options: ResumeOptions) -> int:
@@ -118,19 +131,19 @@ def run_resumed(domain: Domain, options: ResumeOptions) -> int:
     from metarl.run_directory import read_config
 
     _, config = read_config(options.run, domain)
-    from metarl.display import TrainingDisplay
+    from metarl.display import training_display
     from metarl.training import resume
 
     total = options.iterations if options.iterations is not None else config.iterations
-    with TrainingDisplay(total, domain) as display:
+    with training_display(total, domain) as report:
         outcome = resume(
             options.run,
             domain=domain,
             iterations=options.iterations,
             extend_schedule=options.extend_schedule,
-            report=display.report,
+            report=report,
         )
-    return _finished(domain, options.run, outcome)
+    return 0 if _rank() else _finished(domain, options.run, outcome)
 
 
 def _finished(domain: Domain, run: Path, outcome: Any) -> int:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import MetarlError, RunError
+from metarl.ranks import place_of_launch
 
 
 class TrainingDisplay:
@@ -66,6 +67,16 @@ class TrainingDisplay:
             self._progress.update(self._bar, completed=number, description=text)
         elif number == 1 or number == self._total or number % self._every == 0:
             print(f"iteration {number}/{self._total}: {text}", flush=True)
+
+
+@contextmanager
+def training_display(total: int, domain: Domain) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """A function that shows records, in the first process of a launch; None in the others."""
+    if place_of_launch()[0]:
+        yield None
+        return
+    with TrainingDisplay(total, domain) as display:
+        yield display.report
 
 
 @contextmanager

@@ -19,6 +19,8 @@ class RunOptions:
     """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
     or_resume: bool = False
     """Go on with the run if it exists with the same configuration."""
+    seeds: tuple[int, ...] = ()
+    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
 
 
 @dataclass(frozen=True)

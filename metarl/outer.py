@@ -173,5 +173,7 @@ def trust_region_step(
 
 
 def described(values: Metrics, phase: Phases) -> Metrics:
-    """Metrics of an iteration with the seconds of its phases."""
-    return {**values, "seconds": {name: round(seconds, 6) for name, seconds in phase.seconds.items()}}
+    """Metrics of an iteration with the seconds of its phases, and the bytes exchanged where there are several ranks."""
+    seconds = {name: round(seconds, 6) for name, seconds in phase.seconds.items()}
+    exchanged = {"exchanged_bytes": phase.exchanged} if any(phase.exchanged.values()) else {}
+    return {**values, "seconds": seconds, **exchanged}

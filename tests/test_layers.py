@@ -11,13 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "importing", "timing", "allocation"},
+    {"errors", "importing", "allocation"},
     {"config"},
     {"known_algorithms", "validation"},
     {"domains"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
     {"ranks"},
-    {"reductions", "turns", "stop_signals"},
+    {"reductions", "turns", "stop_signals", "timing"},
     {"families"},
     {"declared", "policies", "convolution", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},
     {"losses", "analytic_lanes", "host_lanes", "worker", "mujoco_lanes", "trust_region"},
@@ -30,6 +30,7 @@ LAYERS = [
     {"builder", "checkpoint", "run_directory", "tensorboard_events"},
     {"workload"},
     {"training", "agent"},
+    {"seeds"},
     {"api", "adapting", "display", "plots"},
     {"comparison"},
     {"options", "complaints"},

@@ -40,6 +40,8 @@ class WhereOptions:
     """Run directory to create (required)."""
     or_resume: bool = False
     """Go on with the run if it exists with the same configuration."""
+    seeds: tuple[int, ...] = ()
+    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
     quick: bool = False
     """Start from a size that takes about a minute."""
 
