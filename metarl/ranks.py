@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from metarl import errors
 from metarl.errors import MetarlError, RunError
@@ -115,7 +116,11 @@ def place_of_launch() -> tuple[int, int]:
 
 def restarted() -> bool:
     """Whether torchrun started these processes again after a failure."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
@@ -132,7 +137,12 @@ def joined(device: torch.device, timeout: float) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        wait = timedelta(seconds=timeout)
+        store, rank, size = next(rendezvous("env://", timeout=wait))
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            # torchrun keeps its store over restarts, with the addresses of processes that are gone.
+            store = dist.PrefixStore(f"metarl-{_restarts()}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes of this launch did not meet: {str(error).splitlines()[0]}") from None
     try:
