@@ -77,8 +77,9 @@ class Supervised:
         tasks, examples = data.support_targets.shape[:2]
         if self.minibatch is None or self.minibatch >= examples:
             return data
-        order = uniform(key.at("minibatch").lane_seeds(tasks, examples)).argsort(1)[:, : self.minibatch]
-        rows = torch.arange(tasks)[:, None], order
+        device = data.support_targets.device
+        seeds = key.at("minibatch").lane_seeds(tasks, examples, device=device)
+        rows = torch.arange(tasks, device=device)[:, None], uniform(seeds).argsort(1)[:, : self.minibatch]
         return data._replace(support_inputs=data.support_inputs[rows], support_targets=data.support_targets[rows])
 
     def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
