@@ -3,7 +3,7 @@
 `python -m benchmarks.throughput` prints both by phase, the sampling rate and the peak memory, and says
 whether the numbers wanted of the default workload on two cores are met. `--family cheetah-vel`, or another MuJoCo
 family, measures sampling alone (see mujoco_throughput); `--fewshot` supervised meta-gradients (see
-fewshot.throughput). Run it on an otherwise idle machine:
+fewshot.throughput); `--seeds` several seeds by one command (see seeds_throughput). Run it on an otherwise idle machine:
 where other programs hold the cores, torch's threads wait for one another and every number is worthless.
 """
 
@@ -57,12 +57,19 @@ class Options:
     """navigation2d, or a MuJoCo family."""
     variant: Literal["raw-action", "finn17", "wide"] = "raw-action"
     """Variant of navigation2d."""
+    device: str = "cpu"
+    """Device of the library's iterations; the naive implementation stays on the CPU."""
     json: Path | None = None
     """Write the numbers here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--seeds" in given:
+        from benchmarks.seeds_throughput import main as measure_seeds
+
+        given.remove("--seeds")
+        return measure_seeds(given)
     if "--fewshot" in given:
         from benchmarks.fewshot.throughput import main as measure_fewshot
 
@@ -79,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         variant=options.variant,
         meta_batch_size=options.tasks,
         episodes=options.episodes,
+        device=options.device,
         inner=InnerConfig(lr=0.1, steps=1),
         policy=PolicyConfig(hidden_sizes=(64, 64), activation="tanh"),
     )
@@ -86,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     policy = build_policy(config, family.observation_space, family.action_space)
     theta = initial_theta(config, policy, config.seed)
     result: dict[str, Any] = {"machine": facts, "workload": workload(config, family)}
+    cpu = {name: value.cpu() for name, value in theta.items()}
     # The library goes first: the peak of its memory is taken before worker processes start.
     result["library"] = measure_library(config, family, policy, theta, options.iterations)
-    result["naive"] = measure_naive(config, family, theta, options.naive_iterations)
+    result["naive"] = measure_naive(config, family, cpu, options.naive_iterations)
     result["ratio"] = result["naive"]["seconds"] / result["library"]["seconds"]
     result["wanted"] = wanted(result)
     print(report(result))

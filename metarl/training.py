@@ -215,7 +215,7 @@ class _Training:
 
     def _iterate(self) -> dict[str, Any]:
         """One meta-iteration: a function of state, iteration and seed alone."""
-        config, number = self.config, self.iteration + 1
+        config, number, before = self.config, self.iteration + 1, current().exchanged
         rng = self.root.at("tasks", number).generator()
         tasks = self.workload.sample_tasks(config.meta_batch_size, "meta-train", rng)
         # Past the end of a schedule its last value holds.
@@ -229,6 +229,9 @@ class _Training:
         _check_finite(state["theta"], metrics, number)
         self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
+        if "exchanged_bytes" in metrics:
+            by_phase = metrics["exchanged_bytes"]
+            by_phase["state"] = current().exchanged - before - sum(by_phase.values())
         return {self.domain.measure: metrics.pop("return"), **metrics}
 
     def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
