@@ -91,6 +91,8 @@ def run_line(line):
         line = smaller(line, SMALLER_COMMANDS)
         code, _, err = command_line(line.removeprefix("metarl ").replace("{", "{{").replace("}", "}}"))
         assert (code, err) == (0, ""), line
+    elif program == "torchrun":  # one process here; tests/test_ranks.py has several
+        run_line(line.partition(" -m ")[2])
     elif program == "make":
         target = shlex.split(line)[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line

@@ -1,0 +1,51 @@
+import pytest
+
+from benchmarks import scale_model, scaling, seeds_throughput
+
+PARAMETERS = 2 * 64 + 64 + 64 * 64 + 64 + 64 * 2 + 2 + 2
+"""Of the 64-64 policy on 2-D navigation."""
+
+
+def test_what_two_processes_exchange_is_a_matter_of_parameters():
+    options = scaling.Options(iterations=1, episodes=2)
+    found = scaling.run(scaling.Arrangement(2, 1, 3), options)
+    exchanged, value = found["exchanged_bytes"], 4
+    assert exchanged["adapt"] == 0
+    assert exchanged["gradient"] == value * (PARAMETERS + 2)  # the loss with the number of tasks
+    products = 1 + 10  # one when the pull-back is recorded
+    assert exchanged["curvature"] == value * products * PARAMETERS + 8
+    assert exchanged["line_search"] == 4 * value * (1 + found["backtracks"])
+    assert exchanged["state"] == value * PARAMETERS
+    assert len(found["seconds"]) == 1
+    assert found["beside_iterations"] > 0
+
+
+def test_the_report_says_what_is_met():
+    def runs(seconds):
+        return [{"seconds": seconds, "exchanged_bytes": {}, "backtracks": 0, "beside_iterations": 1.0}]
+
+    shapes = {(1, 1): [4.0, 9.0, 5.0], (2, 1): [2.5], (1, 2): [2.0]}
+    found = {scaling.Arrangement(*shape, 20): runs(seconds) for shape, seconds in shapes.items()}
+    text = scaling.report(found, 20)
+    assert "2.00 times faster than one with one (efficiency 100%); wanted at least 1.6: met" in text
+    assert "0.80 times as fast as one with two threads; wanted at least 1: missed" in text
+
+
+def test_the_model_of_an_iteration():
+    options = scale_model.Options(
+        seconds_per_task=0.5, fixed=0.25, meetings=3, bytes=1000, latency=0.01, bandwidth=4000.0
+    )
+    assert scale_model.terms(options, 0.125, 1, 10) == {
+        "drawing": 1.25, "tasks": 5.0, "fixed": 0.25, "latency": 0.0, "volume": 0.0
+    }  # fmt: skip
+    shared = scale_model.terms(options, 0.125, 8, 10)
+    assert shared == pytest.approx({"drawing": 1.25, "tasks": 1.0, "fixed": 0.25, "latency": 0.18, "volume": 0.5})
+    assert "| 1,000 | 10 |" in scale_model.report(options, 0.125)
+
+
+@pytest.mark.slow
+def test_seeds_are_trained_in_every_way(capsys):
+    seeds_throughput.main(["--seeds", "2", "--iterations", "1", "--tasks", "2", "--rounds", "1"])
+    out = capsys.readouterr().out
+    assert "a process each, one after another" in out
+    assert "--seeds shared by two processes" in out
