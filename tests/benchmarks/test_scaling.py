@@ -15,7 +15,7 @@ def test_what_two_processes_exchange_is_a_matter_of_parameters():
     products = 1 + 10  # one when the pull-back is recorded
     assert exchanged["curvature"] == value * products * PARAMETERS + 8
     assert exchanged["line_search"] == 4 * value * (1 + found["backtracks"])
-    assert exchanged["state"] == value * PARAMETERS
+    assert exchanged["state"] == value * PARAMETERS + 8  # with the number of transitions
     assert len(found["seconds"]) == 1
     assert found["beside_iterations"] > 0
 
