@@ -6,6 +6,7 @@ torchrun starts the processes; `joined` makes them ranks. What is computed does 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -91,6 +92,8 @@ class Processes(Ranks):
 
 
 ALONE = Ranks()
+_MEETINGS = itertools.count()
+
 CURRENT: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
 
 
@@ -124,7 +127,7 @@ def _restarts() -> int:
 
 
 @contextmanager
-def joined(device: torch.device, timeout: float) -> Iterator[None]:
+def joined(device: str, timeout: float) -> Iterator[None]:
     """Among the processes that torchrun started, if it did and nobody has decided otherwise.
 
     They talk by gloo, and by nccl about what is on a GPU, of which each takes the one of its local rank. A rank that
@@ -133,15 +136,16 @@ def joined(device: torch.device, timeout: float) -> Iterator[None]:
     if place_of_launch()[1] == 1 or CURRENT.get() is not None:
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    gpu = device.startswith("cuda") and torch.cuda.is_available()
     try:
+        if gpu:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         wait = timedelta(seconds=timeout)
         store, rank, size = next(rendezvous("env://", timeout=wait))
-        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-            # torchrun keeps its store over restarts, with the addresses of processes that are gone.
-            store = dist.PrefixStore(f"metarl-{_restarts()}", store)
+        # A store that was used before still holds the addresses of then: torchrun keeps its own over restarts.
+        kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        store = dist.PrefixStore(f"metarl-{_restarts() if kept else 0}-{next(_MEETINGS)}", store)
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes of this launch did not meet: {str(error).splitlines()[0]}") from None

@@ -77,6 +77,16 @@ def first_difference(a: RunConfig, b: RunConfig) -> str | None:
     return None
 
 
+def check_same(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFORCEMENT_LEARNING) -> None:
+    """Raise RunError where a run was begun with another algorithm or configuration."""
+    there, stored = read_config(run, domain)
+    difference = first_difference(stored, config)
+    if there != algorithm:
+        difference = f"algorithm is {there} there and {algorithm} here"
+    if difference:
+        raise RunError(f"{run}: not resumed: its {difference}")
+
+
 class RunLock:
     """Holds a run directory for this process; the lock of a process that died is released by the kernel."""
 

@@ -27,7 +27,7 @@ from metarl.evaluation import adaptation_curve, finite_list
 from metarl.inner import within_bounds
 from metarl.randomness import Key
 from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, restarted, state_from_first
-from metarl.run_directory import MetricsFile, RunLock, create, first_difference, read_config
+from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
 from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks, take_tasks
 from metarl.tensorboard_events import Events
@@ -65,24 +65,15 @@ def train(
     """
     run = Path(run_dir)
     validate(config)
-    with joined(check_device(config.device), config.rank_timeout):
+    with joined(config.device, config.rank_timeout):
+        check_device(config.device)
         # A process that torchrun restarted finds the run that its predecessor began.
         there = from_first((or_resume or restarted()) and (run / "config.toml").exists())
         with all_or_none():
             if there and current().index == 0:
-                _check_same(run, domain, algorithm, config)
+                check_same(run, algorithm, config, domain)
         with _Training(domain, algorithm, config, run, new=not there) as training:
             return training.run(config.iterations, report)
-
-
-def _check_same(run: Path, domain: Domain, algorithm: str, config: RunConfig) -> None:
-    there, stored = read_config(run, domain)
-    if there != algorithm:
-        difference: str | None = f"algorithm is {there} there and {algorithm} here"
-    else:
-        difference = first_difference(stored, config)
-    if difference:
-        raise RunError(f"{run}: not resumed: its {difference}")
 
 
 def resume(
@@ -108,7 +99,7 @@ def resume(
             "add --extend-schedule to go on at its last value"
         )
     with (
-        joined(check_device(config.device), config.rank_timeout),
+        joined(config.device, config.rank_timeout),
         _Training(domain, algorithm, config, run, new=False) as training,
     ):
         return training.run(total, report)

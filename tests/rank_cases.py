@@ -4,8 +4,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from metarl.config import (
     InnerConfig,
     MamlConfig,
@@ -53,7 +51,7 @@ CASES |= {
 
 def main(out, names):
     """Train the named cases into folders of `out`."""
-    with joined(torch.device("cpu"), 60):
+    with joined("cpu", 60):
         for name in names:
             algorithm, config = CASES[name]
             train(algorithm, config, Path(out) / name)
