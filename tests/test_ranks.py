@@ -192,6 +192,15 @@ def test_all_cases_by_two_three_and_five_processes(tmp_path):
     check_cases(tmp_path, list(rank_cases.CASES), [2, 3, 5])
 
 
+@pytest.mark.slow
+def test_supervised_tasks_are_shared_too(tmp_path):
+    arguments = "benchmarks.fewshot train sinusoid maml --iterations 20 --ordered-sums --validation-tasks 7"
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run, processes in zip(runs, (1, 2), strict=True):
+        finish(launch(processes, *arguments.split(), "--meta-batch-size", 5, "--run-dir", run, cwd=TESTS.parent))
+    assert_same_run(*runs)
+
+
 def write_config(tmp_path, **changes):
     algorithm, config = rank_cases.CASES["ordered-maml-trpo"]
     config = replace(config, inner=replace(config.inner, steps=1), **changes)
