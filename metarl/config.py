@@ -123,6 +123,10 @@ class RunConfig:
         """The name of what the tasks are about and its variant; only runs about the same can be compared."""
         raise NotImplementedError
 
+    def learner(self) -> str | None:
+        """What adapts, where that is not metarl itself: its untrained rows are rows of their own."""
+        return None
+
     def senseless(self) -> Iterator[tuple[str, str]]:
         """Options that cannot be used as they are: the one to change, and what is expected of it and why."""
         yield from ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,8 +30,23 @@ class AdaptationCurve(NamedTuple):
     """Mean transitions of one task collected before each point of the curve."""
 
 
+@runtime_checkable
+class AdaptsItself(Protocol):
+    """A problem whose adaptation is not made of gradient steps on its loss, as where another library learns."""
+
+    def adaptation_curve(
+        self,
+        theta: Params,
+        tasks: Tasks,
+        key: Key,
+        rule: InnerRule,
+        steps: int,
+        progress: Callable[[int, int], None],
+    ) -> AdaptationCurve: ...
+
+
 def adaptation_curve(
-    problem: Problem,
+    problem: Problem | AdaptsItself,
     theta: Params,
     tasks: Tasks,
     key: Key,
@@ -45,6 +60,8 @@ def adaptation_curve(
     Point 0 is zero-shot. A task whose parameters diverge has NaN from there on. With `part` the curve is that of a
     part of the tasks, as it is among all of them.
     """
+    if isinstance(problem, AdaptsItself):
+        return problem.adaptation_curve(theta, tasks, key, rule, steps, progress)
     n = number_of_tasks(tasks)
     part = part or slice(0, n)
     blocks = [slice(max(i, part.start), min(i + BLOCK, part.stop)) for i in range(0, n, BLOCK)]

@@ -18,6 +18,7 @@ from metarl.config import (
 )
 from metarl.errors import ConfigError, nearest
 from metarl.importing import import_attribute
+from metarl.sb3_config import PretrainSb3Config, ReptileSb3Config
 
 
 class Algorithm(NamedTuple):
@@ -44,6 +45,16 @@ ALGORITHMS = {
     ),
     "pretrain": Algorithm(
         PretrainConfig, "metarl.algorithms.pretrain", "joint training over all tasks, the baseline to beat"
+    ),
+    "reptile-sb3": Algorithm(
+        ReptileSb3Config,
+        "metarl.algorithms.reptile_sb3",
+        "Reptile around learning by PPO, A2C, SAC, TD3 or DQN of Stable-Baselines3",
+    ),
+    "pretrain-sb3": Algorithm(
+        PretrainSb3Config,
+        "metarl.algorithms.pretrain_sb3",
+        "PPO or A2C of Stable-Baselines3 trained across all tasks, the baseline of reptile-sb3",
     ),
 }
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metarl.config import AdamConfig, TrustRegionConfig
+from metarl.config import AdamConfig, ReptileOptions, TrustRegionConfig
 from metarl.inner import InnerRule, adapt_step, begin, replay
 from metarl.problem import DistributionalProblem, SampledProblem, mean_over_tasks
 from metarl.reductions import number_everywhere, sum_over_tasks
 from metarl.timing import Phases
 from metarl.trust_region import GaussNewton, conjugate_gradient, line_search
-from metarl.types import Params
+from metarl.types import Params, State
 
 Metrics = dict[str, Any]
 
@@ -102,6 +102,27 @@ def adam_step(
 def decayed(decay: str, progress: float) -> float:
     """Factor of a learning rate after a fraction `progress` of all iterations: linear to zero, or one."""
     return 1.0 - progress if decay == "linear" else 1.0
+
+
+def reptile_step(state: State, away: Params, options: ReptileOptions, progress: float) -> State:
+    """theta moved against `away`, its mean difference from the adapted parameters (Nichol et al. 2018, algorithm 2).
+
+    Plain: theta - step_size * away, the step size falling linearly to zero. With Adam the difference takes the place of
+    the gradient, as section 2 of the paper suggests.
+    """
+    theta, factor = state["theta"], decayed(options.adam.decay, progress)
+    if options.outer == "plain":
+        return {"theta": {name: value - factor * options.step_size * away[name] for name, value in theta.items()}}
+    moments = AdamState.from_params(state["optimiser"], theta)
+    theta, moments = adam_step(theta, away, moments, options.adam, factor)
+    return {"theta": theta, "optimiser": moments.to_params()}
+
+
+def reptile_state(theta: Params, options: ReptileOptions) -> State:
+    """theta, with the moments of Adam where that moves it."""
+    if options.outer == "plain":
+        return {"theta": theta}
+    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
 
 
 def trust_region_step(

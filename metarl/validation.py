@@ -15,6 +15,7 @@ INNER_OPTIMISERS = ("sgd", "adam")
 _AT_LEAST_ONE = (
     "meta_batch_size",
     "episodes",
+    "sb3.timesteps",
     "checkpoint_every",
     "trust_region.cg_iterations",
     "trust_region.max_backtracks",

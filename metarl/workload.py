@@ -12,8 +12,10 @@ from gymnasium import spaces
 from metarl.builder import Model, build_family, build_policy, build_problem, describe_spaces
 from metarl.config import RunConfig, TrainConfig
 from metarl.domains import Domain
+from metarl.policies import Policy
 from metarl.problem import Problem, ReinforcementLearning
 from metarl.randomness import Key
+from metarl.sb3_config import Sb3Config
 from metarl.tasks import Splits, Tasks
 from metarl.types import Params
 
@@ -70,12 +72,16 @@ class FamilyWorkload:
         self.config = config
         self.family = build_family(config)
         self.name, self.variant = self.family.name, self.family.variant
-        self.model = build_policy(config, self.family.observation_space, self.family.action_space)
+        self.model = self.build_model()
         self.splits, self.task_space = self.family.splits, self.family.task_space
         self.sample_tasks = self.family.sample_tasks
         self.close = self.family.close
 
+    def build_model(self) -> Model:
+        return build_policy(self.config, self.family.observation_space, self.family.action_space)
+
     def problem(self, *, training: bool) -> ReinforcementLearning:
+        assert isinstance(self.model, Policy)
         return build_problem(self.config, self.family, self.model)
 
     def at_test(self, theta: Params, key: Key) -> Params:
@@ -108,4 +114,8 @@ class FamilyWorkload:
 
 
 def workload(config: TrainConfig) -> FamilyWorkload:
+    if isinstance(config, Sb3Config):
+        from metarl.sb3.workload import Sb3Workload
+
+        return Sb3Workload(config)
     return FamilyWorkload(config)

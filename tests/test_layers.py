@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "metarl"
 LAYERS = [
     {"errors", "importing", "allocation"},
     {"config"},
+    {"sb3_config"},
     {"known_algorithms", "validation"},
     {"domains"},
     {"config_files", "types", "tasks", "randomness", "trajectories"},
@@ -29,7 +30,7 @@ LAYERS = [
     {"algorithms"},
     {"builder", "checkpoint", "run_directory", "tensorboard_events"},
     {"workload"},
-    {"training", "agent"},
+    {"training", "agent", "initialisation", "sb3"},
     {"seeds"},
     {"api", "adapting", "display", "plots"},
     {"comparison"},

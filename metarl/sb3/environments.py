@@ -1,0 +1,52 @@
+"""Environments of a family as Stable-Baselines3 wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+
+from metarl.errors import EnvironmentFault, MetarlError
+from metarl.families import TaskFamily
+from metarl.tasks import Tasks, number_of_tasks, task_at
+
+
+class LearningEnv(gymnasium.Wrapper):
+    """Environments of several tasks one after the other: each reset goes on to the next, and from the last to the first.
+
+    Discrete actions count from zero, whatever the family's own start; what an environment raises is named.
+    """
+
+    spec = None  # type: ignore[assignment]
+    """A registered id cannot rebuild the environment, since it knows no task."""
+
+    def __init__(self, family: TaskFamily, tasks: Tasks) -> None:
+        super().__init__(family.make(task_at(tasks, 0)))
+        self._family, self._tasks = family, tasks
+        self._next, self._given = 0, 0
+        actions = family.action_space
+        self._start = int(actions.start) if isinstance(actions, spaces.Discrete) else None
+        if isinstance(actions, spaces.Discrete):
+            self.action_space = spaces.Discrete(int(actions.n))
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict]:
+        if self._next != self._given:
+            self._family.set_task(self.env, task_at(self._tasks, self._next))
+            self._given = self._next
+        self._next = (self._next + 1) % number_of_tasks(self._tasks)
+        return self._named("reset", **arguments)  # type: ignore[no-any-return]
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        if self._start is not None:
+            action = int(action) + self._start
+        return self._named("step", action)  # type: ignore[no-any-return]
+
+    def _named(self, method: str, *positional: Any, **arguments: Any) -> Any:
+        try:
+            return getattr(self.env, method)(*positional, **arguments)
+        except MetarlError:
+            raise
+        except Exception as error:
+            place = f"family '{self._family.name}', task {self._given}"
+            raise EnvironmentFault(f"{place}: {method} raised {type(error).__name__}: {error}") from error

@@ -1,0 +1,179 @@
+"""An algorithm of Stable-Baselines3 as an inner loop: build a model, give it parameters, let it learn, take them back."""
+
+from __future__ import annotations
+
+import inspect
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import torch
+from torch import nn
+
+from metarl.config import PolicyConfig
+from metarl.errors import ConfigError, Divergence, nearest
+from metarl.families import TaskFamily
+from metarl.randomness import Key
+from metarl.sb3.environments import LearningEnv
+from metarl.sb3.measuring import private_randomness, seed_of
+from metarl.sb3.model_files import is_target
+from metarl.sb3.names import critic_names
+from metarl.sb3_config import ON_POLICY, Sb3Config
+from metarl.tasks import Tasks
+from metarl.types import Params
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ENTROPY = "log_ent_coef"
+"""SAC's learned entropy coefficient, a parameter beside the policy's."""
+
+
+def algorithm_class(name: str) -> type[BaseAlgorithm]:
+    """The algorithm of that name; raises ConfigError where Stable-Baselines3 is not installed."""
+    try:
+        import stable_baselines3
+    except ImportError:
+        raise ConfigError(
+            f"{name}: stable-baselines3 is not installed; pip install 'metarl-toolkit[sb3]'"
+        ) from None
+    return getattr(stable_baselines3, name)  # type: ignore[no-any-return]
+
+
+def policy_arguments(config: PolicyConfig, algorithm: str) -> dict[str, Any]:
+    """`policy_kwargs` for the network of a configuration, the critic's of the same sizes."""
+    arguments: dict[str, Any] = {
+        "net_arch": list(config.hidden_sizes),
+        "activation_fn": ACTIVATIONS[config.activation],
+    }
+    if algorithm in ON_POLICY:
+        arguments["log_std_init"] = config.initial_log_std
+        arguments["net_arch"] = {"pi": list(config.hidden_sizes), "vf": list(config.hidden_sizes)}
+    return arguments
+
+
+def parameters_of(model: BaseAlgorithm) -> Params:
+    """Copies of everything that a model learns. Target networks follow others, so they are no parameters of their own."""
+    params = {name: value for name, value in model.policy.named_parameters() if not is_target(name)}
+    if getattr(model, ENTROPY, None) is not None:
+        params[ENTROPY] = model.log_ent_coef
+    return {name: value.detach().clone() for name, value in params.items()}
+
+
+def give_parameters(model: BaseAlgorithm, params: Params) -> None:
+    """Replace everything that a model learns; target networks start as copies of those that they follow."""
+    with torch.no_grad():
+        for name, value in model.policy.named_parameters():
+            if not is_target(name):
+                value.copy_(params[name])
+        if ENTROPY in params:
+            model.log_ent_coef.copy_(params[ENTROPY])
+    for name, network in model.policy.named_children():
+        if is_target(name):
+            network.load_state_dict(getattr(model.policy, name.removesuffix("_target")).state_dict())
+
+
+class Learner:
+    """Models of one algorithm with a configuration's settings."""
+
+    def __init__(self, config: Sb3Config, family: TaskFamily) -> None:
+        self.config, self.family = config, family
+        self.algorithm = algorithm_class(config.sb3.algorithm)
+        self.settings = config.sb3.arguments()
+        self._check_settings()
+
+    def build(self, env: gymnasium.Env, seed: int, lr: float) -> BaseAlgorithm:
+        """A new model on an environment; it seeds the global generators, so call it within `private_randomness`."""
+        config = self.config
+        own = {"gae_lambda": config.gae_lambda} if config.sb3.algorithm in ON_POLICY else {}
+        try:
+            return self.algorithm(  # type: ignore[call-arg]
+                "MlpPolicy",
+                env,
+                learning_rate=lr,
+                gamma=config.gamma,
+                seed=seed,
+                device=config.device,
+                policy_kwargs=policy_arguments(config.policy, config.sb3.algorithm),
+                **own,
+                **self.settings,
+            )
+        except (TypeError, ValueError, AssertionError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"{config.sb3.algorithm} of Stable-Baselines3 cannot be built: {reason}") from None
+
+    def initialise(self, key: Key) -> Params:
+        """The parameters that Stable-Baselines3 itself begins with."""
+        tasks = self.family.sample_tasks(1, self.family.splits.names[0], key.generator())
+        env = LearningEnv(self.family, tasks)
+        with private_randomness(key):
+            params = parameters_of(self.build(env, seed_of(key), self.config.inner.lr))
+        env.close()
+        return {name: value.double() for name, value in params.items()}
+
+    def moving(self, params: Params) -> list[str]:
+        """Names of the parameters that the outer update moves; raises ConfigError where there are none."""
+        pattern, critic = self.config.sb3.moves, critic_names(params)
+        if pattern == "all":
+            return list(params)
+        if pattern in ("actor", "critic"):
+            names = [name for name in params if (name in critic) == (pattern == "critic")]
+        else:
+            names = [name for name in params if fnmatchcase(name, pattern)]
+        if not names:
+            raise ConfigError(f"--sb3.moves = {pattern}; expected all, actor, critic or a pattern of {', '.join(params)}")
+        return names
+
+    def starting(self, theta: Params, tasks: Tasks, key: Key, lr: float) -> BaseAlgorithm:
+        """A new model with these parameters, on environments of these tasks in turn.
+
+        Optimisers start afresh, and so do replay buffers, which would hold other tasks' transitions.
+        """
+        model = self.build(LearningEnv(self.family, tasks), seed_of(key), lr)
+        give_parameters(model, theta)
+        return model
+
+    def learn(self, model: BaseAlgorithm, timesteps: int) -> float | None:
+        """Go on learning for `timesteps` environment steps; the mean return of the episodes that ended meanwhile.
+
+        Raises Divergence where the parameters are not finite any more.
+        """
+        env = model.get_env()
+        assert env is not None
+        before = len(env.env_method("get_episode_rewards")[0])
+        try:
+            model.learn(timesteps, reset_num_timesteps=False)
+        except ValueError as error:
+            # Distributions refuse parameters that are not finite; anything else is not about divergence.
+            if _finite(parameters_of(model)):
+                raise
+            raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr") from error
+        if not _finite(parameters_of(model)):
+            raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr")
+        ended = env.env_method("get_episode_rewards")[0][before:]
+        return sum(ended) / len(ended) if ended else None
+
+    def _check_settings(self) -> None:
+        ours = {"policy", "env", "learning_rate", "gamma", "gae_lambda", "seed", "device", "policy_kwargs", "verbose",
+                "tensorboard_log", "_init_setup_model"}  # fmt: skip
+        known = set(inspect.signature(self.algorithm.__init__).parameters) - {"self"} - ours
+        for name in self.settings:
+            if name in ours:
+                raise ConfigError(f"--sb3.settings: {name} has an option of its own, or follows from the run")
+            if name not in known:
+                raise ConfigError(
+                    f"--sb3.settings: {self.config.sb3.algorithm} has no argument '{name}'{nearest(name, known)}"
+                )
+        per_rollout = self.settings.get("n_steps", inspect.signature(self.algorithm.__init__).parameters.get("n_steps"))
+        if isinstance(per_rollout, inspect.Parameter):
+            per_rollout = per_rollout.default
+        timesteps = self.config.sb3.timesteps
+        if isinstance(per_rollout, int) and timesteps % per_rollout:
+            name = self.config.sb3.algorithm
+            raise ConfigError(f"--sb3.timesteps = {timesteps}; expected a multiple of {per_rollout}, "
+                              f"the steps of one rollout of {name} (n_steps in --sb3.settings)")  # fmt: skip
+
+
+def _finite(params: Params) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in params.values())

@@ -1,0 +1,86 @@
+"""What a Stable-Baselines3 model reaches on tasks, by metarl's own rollouts: every episode of every task at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.lanes import Lanes
+from metarl.randomness import Key
+from metarl.rollout import collect, mean_returns
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+GREEDY = ("TD3", "DQN")
+"""Algorithms whose policy is deterministic: noise is added to explore, and is no part of what has been learned."""
+
+
+class Chosen(NamedTuple):
+    """Actions that were chosen already, where a rollout expects a distribution."""
+
+    actions: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return self.actions
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        # Nothing is known of it; but an action that is not finite must not go unnoticed.
+        return (0.0 * self.actions).reshape(*self.actions.shape[:2], -1).sum(-1)
+
+
+class ActingModel:
+    """A model behind the contract of a policy; it has parameters of its own, so those that `act` is given are ignored.
+
+    Actions are sampled as in every score of metarl's, where the model's policy is random at all.
+    """
+
+    noise = "normal"
+    noise_components = 0
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self.model = model
+        self.deterministic = type(model).__name__ in GREEDY
+
+    def act(self, params: Any, observations: Tensor, memory: Any = None) -> tuple[Chosen, Any]:
+        """Actions for observations (tasks, episodes, observation)."""
+        rows = observations.flatten(0, 1).cpu().numpy().astype(np.float32)
+        actions, _ = self.model.predict(rows, deterministic=self.deterministic)
+        return Chosen(torch.as_tensor(actions).unflatten(0, observations.shape[:2])), memory
+
+
+def mean_return(
+    model: BaseAlgorithm, lanes: Lanes, key: Key, *, horizon: int, episodes: int
+) -> Float[Tensor, " tasks"]:
+    """Mean undiscounted return of `episodes` episodes of each task."""
+    acting: Any = ActingModel(model)
+    with private_randomness(key.at("actions")):
+        return mean_returns(collect(lanes, acting, {}, key, horizon=horizon, episodes=episodes))
+
+
+def seed_of(key: Key) -> int:
+    """A seed for libraries that want 32 bits."""
+    return int(key.generator().integers(2**31))
+
+
+@contextmanager
+def private_randomness(key: Key) -> Iterator[int]:
+    """The global generators of Python, NumPy and torch seeded by a position, and left as they were found."""
+    before = random.getstate(), np.random.get_state()
+    seed = seed_of(key)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield seed
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

@@ -1,0 +1,79 @@
+"""Parameters out of a file that Stable-Baselines3 saved, with none of its pickles executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.errors import RunError
+from metarl.types import Params
+
+ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu"}
+
+
+class SavedModel(NamedTuple):
+    """What a file says without being executed."""
+
+    params: Params
+    """Under the names of Stable-Baselines3, target networks left out."""
+    activation: str | None
+    """tanh, relu, or None for another or where the file does not say."""
+
+
+def read_model(path: Path | str) -> SavedModel:
+    """The policy's parameters in a file that `model.save` wrote, and the entropy coefficient that SAC learned.
+
+    Only tensors are read (`weights_only`), and the description as far as it is plain JSON; the pickled objects in it are
+    not touched. Raises RunError for anything else.
+    """
+    place = Path(path)
+    try:
+        with zipfile.ZipFile(place) as archive:
+            policy = _tensors(archive.read("policy.pth"))
+            learned = _tensors(archive.read("pytorch_variables.pth"))
+            described = json.loads(archive.read("data"))
+    except OSError as error:
+        raise RunError(f"{place}: cannot be read: {error.strerror or error}") from None
+    except KeyError as error:
+        raise RunError(f"{place}: not a model of Stable-Baselines3: {error.args[0]}") from None
+    except zipfile.BadZipFile:
+        raise RunError(f"{place}: not a model of Stable-Baselines3: not a zip file") from None
+    except Exception as error:  # torch raises many kinds for a file that holds anything but tensors
+        raise RunError(f"{place}: its parameters cannot be read: {str(error).splitlines()[0]}") from None
+    params = {name: value for name, value in policy.items() if not is_target(name)}
+    if "log_ent_coef" in learned:
+        params["log_ent_coef"] = learned["log_ent_coef"].detach()
+    if isinstance(described, dict) and described.get("use_sde") is True:
+        raise RunError(f"{place}: explores by state-dependent noise (use_sde = true); expected independent noise")
+    return SavedModel(params, _activation(described, params))
+
+
+def is_target(name: str) -> bool:
+    """Whether a parameter belongs to a target network, which follows another and learns nothing itself."""
+    return name.partition(".")[0].endswith("_target")
+
+
+def _tensors(data: bytes) -> dict[str, Tensor]:
+    loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if loaded is None:  # what is saved where there are no variables beside the policy
+        return {}
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError("expected named tensors")
+    return {str(name): value.detach() for name, value in loaded.items()}
+
+
+def _activation(described: Any, params: Params) -> str | None:
+    """The policy's activation by the description's readable part; what is not said there is the default."""
+    told = described.get("policy_kwargs", {}) if isinstance(described, dict) else {}
+    if not isinstance(told, dict):
+        return None
+    if "activation_fn" not in told:
+        return "tanh" if "action_net.weight" in params else "relu"
+    name = str(told["activation_fn"]).rpartition(".")[2].rstrip("'>")
+    return ACTIVATIONS.get(name)
