@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metarl import training
 from metarl.allocation import keep_freed_memory
@@ -17,13 +17,18 @@ from metarl.config_files import from_mapping, load_preset, preset_for
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
 from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
+from metarl.inner import InnerRule
 from metarl.known_algorithms import find_algorithm
 from metarl.plugins import family_variants
 from metarl.randomness import Key
 from metarl.run_directory import read_config
 from metarl.tasks import number_of_tasks, read_tasks
+from metarl.types import Params
 from metarl.validation import check_least, check_rates
-from metarl.workload import open_workload
+from metarl.workload import Workload, open_workload
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 Progress = Callable[[int, int], None]
 
@@ -68,7 +73,7 @@ def train(
 
 
 def evaluate(
-    run_dir: Path | str,
+    run_dir: Path | str | BaseAlgorithm,
     *,
     family: str | None = None,
     variant: str | None = None,
@@ -76,7 +81,7 @@ def evaluate(
     tasks: int = 40,
     episodes: int = 40,
     samples_per_step: int | None = None,
-    steps: int = 3,
+    steps: int | None = None,
     inner_lr: float | None = None,
     later_inner_lr: float | None = None,
     seed: int = 1,
@@ -90,7 +95,17 @@ def evaluate(
     `environment_steps[k]` is the budget granted to one task before step k: episodes x horizon a step, or
     `samples_per_step` where that is given, which whole episodes must fill. `transitions[k]` is what one task
     really took on average: less than a budget of episodes where they end early, more than one of samples.
+    There are 3 steps unless another number is given. A model of Stable-Baselines3 in place of a run is measured as it
+    is, at step 0, on the family that must then be named.
     """
+    if not isinstance(run_dir, Path | str):
+        from metarl.sb3.evaluation import evaluate_model
+
+        return evaluate_model(
+            run_dir, family=family, variant=variant, split=split, tasks=tasks, episodes=episodes, steps=steps,
+            seed=seed, progress=progress,
+        )  # fmt: skip
+    steps = 3 if steps is None else steps
     run = Path(run_dir)
     _, config = read_config(run)
     check_least(("episodes", episodes, 1), ("samples-per-step", samples_per_step, 1))
@@ -141,7 +156,37 @@ def evaluate_as(
         trained = as_trained(config, workload.model, state["theta"], str(run))
         theta = {name: value.to(config.device, DTYPES[config.dtype]) for name, value in trained.items()}
     theta = workload.at_test(theta, key)
+    result = measured(
+        domain, workload, theta, rule, config.about()[0], split=split, tasks=tasks, steps=steps, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    rates = {
+        "inner_lr": rule.lr if config.inner.learned_lr == "none" else "learned",
+        "later_inner_lr": rule.lr if rule.later_lr is None else rule.later_lr,
+    }
+    return {
+        **result,
+        "initialisation": initialisation,
+        "iteration": manifest["iteration"],
+        "protocol": {**rates, **workload.protocol()},
+    }
 
+
+def measured(
+    domain: Domain,
+    workload: Workload,
+    theta: Params,
+    rule: InnerRule,
+    family: str,
+    *,
+    split: str,
+    tasks: int,
+    steps: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The adaptation curve of theta on held-out tasks of a workload, which is closed afterwards."""
+    key = Key.from_seed(seed).at("evaluation")
     if split.endswith(".json"):
         sampled = read_tasks(Path(split), workload.task_space)
         tasks = number_of_tasks(sampled)
@@ -156,7 +201,7 @@ def evaluate_as(
         workload.close()
     per_task = curve.per_task.numpy()
     return {
-        "family": config.about()[0],
+        "family": family,
         "variant": workload.variant,
         "split": split,
         "splits": workload.splits.kind,
@@ -170,11 +215,4 @@ def evaluate_as(
         domain.measure: summarise(per_task, domain.average),
         "per_task": [finite_list(row) for row in per_task],
         "worse_after_adaptation": worse_after_adaptation(per_task),
-        "initialisation": initialisation,
-        "iteration": manifest["iteration"],
-        "protocol": {
-            "inner_lr": rule.lr if config.inner.learned_lr == "none" else "learned",
-            "later_inner_lr": rule.lr if rule.later_lr is None else rule.later_lr,
-            **workload.protocol(),
-        },
     }

@@ -31,11 +31,12 @@ from metarl.options import (
     CheckOptions,
     CompareOptions,
     EvaluateOptions,
+    ExportOptions,
     FamiliesOptions,
     ResumeOptions,
     RunOptions,
 )
-from metarl.validation import check_rates
+from metarl.validation import check_rates, json_object
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,6 +176,25 @@ def _adapt(arguments: list[str]) -> int:
     return 0
 
 
+def _export(arguments: list[str]) -> int:
+    options = parse(ExportOptions, arguments, "metarl export")
+    check_suffix("OUT", options.out, (".zip",))
+    settings = json_object("--settings", options.settings)
+    from metarl.sb3 import export_model
+
+    model = export_model(
+        options.run,
+        options.out,
+        algorithm=options.algorithm,
+        checkpoint=options.checkpoint,
+        seed=options.seed,
+        settings=settings,
+    )
+    name = type(model).__name__
+    print(f"saved {options.out}; go on with stable_baselines3.{name}.load({str(options.out)!r}, env=...)")
+    return 0
+
+
 def _families(arguments: list[str]) -> int:
     parse(FamiliesOptions, arguments, "metarl families")
     from metarl.display import print_families
@@ -208,6 +228,7 @@ COMMANDS: Commands = {
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
+    "export": (_export, "the policy as a model of Stable-Baselines3"),
     "check": (_check, "does a task family keep its promises"),
     "families": (_families, "task families that are installed"),
 }

@@ -118,6 +118,8 @@ class RunConfig:
     inner: AdaptationConfig = field(default_factory=AdaptationConfig)
     worker_retries = 0
     """Not an option here: only environments are stepped by workers, which can fail."""
+    initialise_from = None
+    """Not an option here: only policies are kept in files that others write."""
 
     def about(self) -> tuple[str, str | None]:
         """The name of what the tasks are about and its variant; only runs about the same can be compared."""
@@ -140,6 +142,8 @@ class TrainConfig(RunConfig):
     """Task family: a registered name, or module:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""
+    initialise_from: str | None = None
+    """Start from the policy of a run directory, of metarl adapt --out, or of a model.zip of Stable-Baselines3."""
     observe_task: bool = False
     """Append the task to the observation: the oracle baseline."""
     episodes: int = 20

@@ -64,7 +64,7 @@ class EvaluateOptions:
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
     initialisation: str = "trained"
-    """trained, or random: what the run itself started from, untrained."""
+    """trained, or random: an untrained policy, drawn by the run's seed."""
     json: Path | None = None
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
@@ -121,6 +121,24 @@ class AdaptOptions:
     """last, best (on meta-validation tasks) or an iteration."""
     video: Path | None = None
     """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a run's policy as a model of Stable-Baselines3, which PPO.load(...).learn(...) goes on from."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory, or a policy that metarl adapt saved."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.zip")]
+    """File to write; an existing one is overwritten."""
+    algorithm: str | None = None
+    """PPO (the default) or A2C; a run of reptile-sb3 or pretrain-sb3 gives the one that it was trained with."""
+    settings: str = "{}"
+    """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
+    seed: int = 1
+    """Draws what metarl does not learn: the value function."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
 
 
 @dataclass(frozen=True)

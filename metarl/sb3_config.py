@@ -37,6 +37,8 @@ class Sb3Options:
     """Algorithm of Stable-Baselines3."""
     timesteps: int = 2048
     """Environment steps of each task in each adaptation step, all of them by `learn`."""
+    n_envs: int = 1
+    """Copies of a task's environment that are stepped together; each takes its share of the environment steps."""
     settings: str = "{}"
     """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
     moves: str = "all"

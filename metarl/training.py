@@ -19,11 +19,12 @@ import torch
 from metarl import __version__
 from metarl.allocation import keep_freed_memory
 from metarl.builder import DTYPES, as_trained, build_rule, check_device, initial_theta
-from metarl.checkpoint import aligned, data_used, load_newest, save_checkpoint
+from metarl.checkpoint import aligned, data_used, list_checkpoints, load_newest, save_checkpoint
 from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
+from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
 from metarl.randomness import Key
 from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, restarted, state_from_first
@@ -136,6 +137,9 @@ class _Training:
     def _open(self, new: bool) -> None:
         """Make the run directory or take up the run that is there."""
         run, config = self.run_dir, self.config
+        if config.initialise_from is not None and not list_checkpoints(run):
+            drawn = self.state["theta"]
+            self.state = self.module.initial_state(initialised_from(config.initialise_from, drawn, config), config)  # type: ignore[arg-type]
         # Only a configuration that has proved usable leaves a directory behind.
         if new:
             create(run, self.algorithm, config, self.domain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from itertools import chain
@@ -16,6 +17,7 @@ _AT_LEAST_ONE = (
     "meta_batch_size",
     "episodes",
     "sb3.timesteps",
+    "sb3.n_envs",
     "checkpoint_every",
     "trust_region.cg_iterations",
     "trust_region.max_backtracks",
@@ -111,6 +113,17 @@ def _senseless(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
     if inner.optimiser == "adam" and inner.learned_lr != "none":
         yield "inner.optimiser", "sgd: learned rates are those of gradient descent"
+
+
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """A JSON object given as an option; raises ConfigError for anything else."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} = {text}; expected JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{option} = {text}; expected a JSON object")
+    return value
 
 
 def check_least(*options: tuple[str, int | None, int]) -> None:

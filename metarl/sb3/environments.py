@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from gymnasium import spaces
@@ -10,6 +10,9 @@ from gymnasium import spaces
 from metarl.errors import EnvironmentFault, MetarlError
 from metarl.families import TaskFamily
 from metarl.tasks import Tasks, number_of_tasks, task_at
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class LearningEnv(gymnasium.Wrapper):
@@ -21,10 +24,11 @@ class LearningEnv(gymnasium.Wrapper):
     spec = None  # type: ignore[assignment]
     """A registered id cannot rebuild the environment, since it knows no task."""
 
-    def __init__(self, family: TaskFamily, tasks: Tasks) -> None:
-        super().__init__(family.make(task_at(tasks, 0)))
+    def __init__(self, family: TaskFamily, tasks: Tasks, first: int = 0) -> None:
+        first %= number_of_tasks(tasks)
+        super().__init__(family.make(task_at(tasks, first)))
         self._family, self._tasks = family, tasks
-        self._next, self._given = 0, 0
+        self._next, self._given = first, first
         actions = family.action_space
         self._start = int(actions.start) if isinstance(actions, spaces.Discrete) else None
         if isinstance(actions, spaces.Discrete):
@@ -50,3 +54,11 @@ class LearningEnv(gymnasium.Wrapper):
         except Exception as error:
             place = f"family '{self._family.name}', task {self._given}"
             raise EnvironmentFault(f"{place}: {method} raised {type(error).__name__}: {error}") from error
+
+
+def learning_envs(family: TaskFamily, tasks: Tasks, n_envs: int = 1) -> VecEnv:
+    """`n_envs` monitored environments that are stepped together, the i-th of which begins with the i-th task."""
+    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    return DummyVecEnv([lambda first=first: Monitor(LearningEnv(family, tasks, first)) for first in range(n_envs)])

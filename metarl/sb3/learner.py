@@ -6,7 +6,6 @@ import inspect
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import torch
 from torch import nn
 
@@ -14,7 +13,7 @@ from metarl.config import PolicyConfig
 from metarl.errors import ConfigError, Divergence, nearest
 from metarl.families import TaskFamily
 from metarl.randomness import Key
-from metarl.sb3.environments import LearningEnv
+from metarl.sb3.environments import learning_envs
 from metarl.sb3.measuring import private_randomness, seed_of
 from metarl.sb3.model_files import is_target
 from metarl.sb3.names import critic_names
@@ -24,6 +23,7 @@ from metarl.types import Params
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 ENTROPY = "log_ent_coef"
@@ -74,6 +74,28 @@ def give_parameters(model: BaseAlgorithm, params: Params) -> None:
             network.load_state_dict(getattr(model.policy, name.removesuffix("_target")).state_dict())
 
 
+OURS = ("policy", "env", "learning_rate", "gamma", "gae_lambda", "seed", "device", "policy_kwargs", "_init_setup_model")
+"""Arguments that follow from the rest of a configuration."""
+
+
+def check_arguments(algorithm: type[BaseAlgorithm], settings: dict[str, Any], option: str) -> None:
+    """Raise ConfigError for a setting that the algorithm's constructor does not have, or that is not to be set here."""
+    known = set(inspect.signature(algorithm.__init__).parameters) - {"self", *OURS}
+    for name in settings:
+        if name in OURS:
+            raise ConfigError(f"{option}: {name} follows from the run; expected another argument")
+        if name not in known:
+            raise ConfigError(f"{option}: {algorithm.__name__} has no argument '{name}'{nearest(name, known)}")
+
+
+def rollout_steps(algorithm: type[BaseAlgorithm], settings: dict[str, Any]) -> int:
+    """Steps of each environment of which `learn` takes whole multiples: those of a rollout, or one."""
+    default = inspect.signature(algorithm.__init__).parameters.get("n_steps")
+    if default is None or algorithm.__name__ not in ON_POLICY:
+        return 1
+    return int(settings.get("n_steps", default.default))
+
+
 class Learner:
     """Models of one algorithm with a configuration's settings."""
 
@@ -81,10 +103,10 @@ class Learner:
         self.config, self.family = config, family
         self.algorithm = algorithm_class(config.sb3.algorithm)
         self.settings = config.sb3.arguments()
-        self._check_settings()
+        check_arguments(self.algorithm, self.settings, "--sb3.settings")
 
-    def build(self, env: gymnasium.Env, seed: int, lr: float) -> BaseAlgorithm:
-        """A new model on an environment; it seeds the global generators, so call it within `private_randomness`."""
+    def build(self, env: VecEnv, seed: int, lr: float) -> BaseAlgorithm:
+        """A new model on environments; it seeds the global generators, so call it within `private_randomness`."""
         config = self.config
         own = {"gae_lambda": config.gae_lambda} if config.sb3.algorithm in ON_POLICY else {}
         try:
@@ -106,7 +128,7 @@ class Learner:
     def initialise(self, key: Key) -> Params:
         """The parameters that Stable-Baselines3 itself begins with."""
         tasks = self.family.sample_tasks(1, self.family.splits.names[0], key.generator())
-        env = LearningEnv(self.family, tasks)
+        env = learning_envs(self.family, tasks)
         with private_randomness(key):
             params = parameters_of(self.build(env, seed_of(key), self.config.inner.lr))
         env.close()
@@ -130,7 +152,7 @@ class Learner:
 
         Optimisers start afresh, and so do replay buffers, which would hold other tasks' transitions.
         """
-        model = self.build(LearningEnv(self.family, tasks), seed_of(key), lr)
+        model = self.build(learning_envs(self.family, tasks, self.config.sb3.n_envs), seed_of(key), lr)
         give_parameters(model, theta)
         return model
 
@@ -141,7 +163,7 @@ class Learner:
         """
         env = model.get_env()
         assert env is not None
-        before = len(env.env_method("get_episode_rewards")[0])
+        before = [len(returns) for returns in env.env_method("get_episode_rewards")]
         try:
             model.learn(timesteps, reset_num_timesteps=False)
         except ValueError as error:
@@ -151,28 +173,9 @@ class Learner:
             raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr") from error
         if not _finite(parameters_of(model)):
             raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr")
-        ended = env.env_method("get_episode_rewards")[0][before:]
+        after = env.env_method("get_episode_rewards")
+        ended = [value for returns, seen in zip(after, before, strict=True) for value in returns[seen:]]
         return sum(ended) / len(ended) if ended else None
-
-    def _check_settings(self) -> None:
-        ours = {"policy", "env", "learning_rate", "gamma", "gae_lambda", "seed", "device", "policy_kwargs", "verbose",
-                "tensorboard_log", "_init_setup_model"}  # fmt: skip
-        known = set(inspect.signature(self.algorithm.__init__).parameters) - {"self"} - ours
-        for name in self.settings:
-            if name in ours:
-                raise ConfigError(f"--sb3.settings: {name} has an option of its own, or follows from the run")
-            if name not in known:
-                raise ConfigError(
-                    f"--sb3.settings: {self.config.sb3.algorithm} has no argument '{name}'{nearest(name, known)}"
-                )
-        per_rollout = self.settings.get("n_steps", inspect.signature(self.algorithm.__init__).parameters.get("n_steps"))
-        if isinstance(per_rollout, inspect.Parameter):
-            per_rollout = per_rollout.default
-        timesteps = self.config.sb3.timesteps
-        if isinstance(per_rollout, int) and timesteps % per_rollout:
-            name = self.config.sb3.algorithm
-            raise ConfigError(f"--sb3.timesteps = {timesteps}; expected a multiple of {per_rollout}, "
-                              f"the steps of one rollout of {name} (n_steps in --sb3.settings)")  # fmt: skip
 
 
 def _finite(params: Params) -> bool:

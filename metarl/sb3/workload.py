@@ -14,7 +14,7 @@ from metarl.families import TaskFamily
 from metarl.inner import GradientDescent
 from metarl.lanes import Lanes, make_lanes
 from metarl.randomness import Key
-from metarl.sb3.learner import Learner, parameters_of
+from metarl.sb3.learner import Learner, parameters_of, rollout_steps
 from metarl.sb3.measuring import GREEDY, mean_return, private_randomness
 from metarl.sb3_config import Sb3Config
 from metarl.tasks import Tasks, number_of_tasks, take_tasks
@@ -80,6 +80,8 @@ class Sb3Problem:
 
         The episodes that score each step are beside those learned from, and no part of `transitions`.
         """
+        if rule.later_lr not in (None, rule.lr):
+            raise ConfigError(f"--later-inner-lr = {rule.later_lr}; expected none: learning goes on at one rate")
         n = number_of_tasks(tasks)
         scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
         used = [0] * (steps + 1)
@@ -123,6 +125,13 @@ class Sb3Workload(FamilyWorkload):
             )
         check_device(config.device)
         super().__init__(config)
+        assert isinstance(self.model, Learner)
+        rollout = config.sb3.n_envs * rollout_steps(self.model.algorithm, self.model.settings)
+        if config.sb3.timesteps % rollout:
+            raise ConfigError(
+                f"--sb3.timesteps = {config.sb3.timesteps}; expected a multiple of {rollout}, the steps of a rollout of "
+                f"{config.sb3.algorithm} (n_steps in --sb3.settings times --sb3.n-envs)"
+            )
 
     def build_model(self) -> Learner:
         return Learner(self.config, self.family)
