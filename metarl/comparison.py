@@ -63,10 +63,20 @@ def methods_of(runs: Sequence[Path], *, scratch: bool = False, domain: Domain = 
     labels = _labels(list(configs.values()))
     methods = [Method(label, tuple(grouped[key]), configs[key][1]) for label, key in zip(labels, grouped, strict=True)]
     if scratch:
-        # A plain inner rule if there is one: scratch is every parameter adapted, at a rate that can be chosen.
-        plain = min(methods, key=lambda m: (m.config.inner.learned_lr != "none", m.config.inner.adapt != "all"))
-        methods.append(replace(plain, label="scratch", initialisation="random"))
+        methods += _untrained(methods)
     return methods
+
+
+def _untrained(methods: list[Method]) -> list[Method]:
+    """A random initialisation for each learner that adapts: metarl itself, or an algorithm of another library."""
+    rows = []
+    for learner in dict.fromkeys(method.config.learner() for method in methods):
+        own = [method for method in methods if method.config.learner() == learner]
+        # A plain inner rule if there is one: scratch is every parameter adapted, at a rate that can be chosen.
+        plain = min(own, key=lambda m: (m.config.inner.learned_lr != "none", m.config.inner.adapt != "all"))
+        label = f"{learner} from scratch" if learner else "scratch"
+        rows.append(replace(plain, label=label, initialisation="random"))
+    return rows
 
 
 def _labels(configured: list[tuple[str, RunConfig]]) -> list[str]:

@@ -142,7 +142,7 @@ class TrainConfig(RunConfig):
     """Task family: a registered name, or module:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""
-    initialise_from: str | None = None
+    initialise_from: str | None = None  # type: ignore[assignment]
     """Start from the policy of a run directory, of metarl adapt --out, or of a model.zip of Stable-Baselines3."""
     observe_task: bool = False
     """Append the task to the observation: the oracle baseline."""

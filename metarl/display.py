@@ -59,7 +59,7 @@ class TrainingDisplay:
             rate = (steps - self._before[1]) / max(wall - self._before[0], 1e-9)
         self._before = (wall, steps)
         # Outer updates without query data know no return after the last step.
-        known = [_number(value, 1) for value in record[measure] if value is not None]
+        known = [_number(value, 1) for value in record[measure] if value is not None] or ["-"]
         after = f", {known[-1]} after adaptation" if len(known) > 1 else ""
         text = f"{_words(measure)} {known[0]}{' before' if after else ''}{after}, {rate:,.0f} {unit.split('_')[-1]}/s"
         number = record["iteration"]

@@ -54,7 +54,7 @@ class Sb3Options:
 
 @dataclass(frozen=True)
 class Sb3Config(TrainConfig):
-    """What is learned by Stable-Baselines3: `inner.lr` is its learning rate, `episodes` what a return is measured by."""
+    """What is learned by Stable-Baselines3: `inner.lr` is its rate, `episodes` measure a return."""
 
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation (PPO and A2C)."""
@@ -73,7 +73,7 @@ class Sb3Config(TrainConfig):
         try:
             self.sb3.arguments()
         except ValueError as error:
-            yield "sb3.settings", f"a JSON object such as {{\"n_steps\": 512}}: {error}"
+            yield "sb3.settings", f'a JSON object such as {{"n_steps": 512}}: {error}'
 
 
 @dataclass(frozen=True)

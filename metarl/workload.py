@@ -37,8 +37,11 @@ class Workload(Protocol):
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks: ...
 
-    def problem(self, *, training: bool) -> HeldProblem:
-        """The problem that a meta-training sees, or the one that adaptation is measured on."""
+    def problem(self, *, training: bool) -> Any:
+        """The `HeldProblem` that a meta-training sees, or the one that adaptation is measured on.
+
+        Where another library learns, it `AdaptsItself` instead, and goes with outer updates of its own.
+        """
         ...
 
     def at_test(self, theta: Params, key: Key) -> Params:

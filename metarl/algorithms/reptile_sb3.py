@@ -35,9 +35,9 @@ def meta_step(
     """Move theta towards the mean of what `learn` made of it on each task.
 
     Everything that the model learns moves, the critic and SAC's entropy coefficient included, unless `sb3.moves` says
-    otherwise. Each task begins with new optimisers and an empty replay buffer: moments and transitions of one task would
-    mislead the next, and they are no part of an initialisation. So theta, the outer moments and the seed are all there
-    is to resume from.
+    otherwise. Each task begins with new optimisers and an empty replay buffer: one task's moments and transitions
+    would mislead the next, and they are no part of an initialisation. So theta, the outer moments and the seed are
+    all there is to resume from.
     """
     phase = Phases()
     theta, steps = state["theta"], config.inner.steps

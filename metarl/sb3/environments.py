@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LearningEnv(gymnasium.Wrapper):
-    """Environments of several tasks one after the other: each reset goes on to the next, and from the last to the first.
+    """Environments of several tasks one after the other: each reset goes on to the next, from the last to the first.
 
     Discrete actions count from zero, whatever the family's own start; what an environment raises is named.
     """
@@ -58,7 +59,12 @@ class LearningEnv(gymnasium.Wrapper):
 
 def learning_envs(family: TaskFamily, tasks: Tasks, n_envs: int = 1) -> VecEnv:
     """`n_envs` monitored environments that are stepped together, the i-th of which begins with the i-th task."""
-    from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    return DummyVecEnv([lambda first=first: Monitor(LearningEnv(family, tasks, first)) for first in range(n_envs)])
+    return DummyVecEnv([partial(_monitored, family, tasks, first) for first in range(n_envs)])
+
+
+def _monitored(family: TaskFamily, tasks: Tasks, first: int) -> gymnasium.Env:
+    from stable_baselines3.common.monitor import Monitor
+
+    return Monitor(LearningEnv(family, tasks, first))

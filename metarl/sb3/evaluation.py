@@ -61,7 +61,9 @@ class ModelWorkload(FamilyWorkload):
         self.trained = trained
         theirs, ours = trained.observation_space, self.family.observation_space
         if theirs.shape != ours.shape:
-            raise FamilyError(f"the model's observations have shape {theirs.shape}; those of '{self.name}' {ours.shape}")
+            raise FamilyError(
+                f"the model's observations have shape {theirs.shape}; those of '{self.name}' {ours.shape}"
+            )
         if trained.action_space.shape != self.family.action_space.shape:
             raise FamilyError(
                 f"the model's action space is {trained.action_space}; that of '{self.name}' {self.family.action_space}"

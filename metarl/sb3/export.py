@@ -13,11 +13,19 @@ from metarl.families import TaskFamily
 from metarl.randomness import Key
 from metarl.run_directory import read_config
 from metarl.sb3.environments import learning_envs
-from metarl.sb3.learner import Learner, algorithm_class, check_arguments, give_parameters, parameters_of, policy_arguments
+from metarl.sb3.learner import (
+    Learner,
+    algorithm_class,
+    check_arguments,
+    give_parameters,
+    parameters_of,
+    policy_arguments,
+)
 from metarl.sb3.measuring import private_randomness
 from metarl.sb3.names import to_sb3
 from metarl.sb3_config import ON_POLICY, Sb3Config
 from metarl.tasks import Task, Tasks, batch_tasks
+from metarl.validation import check_least
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -42,12 +50,15 @@ def export_model(
     `reptile-sb3` or `pretrain-sb3` gives the algorithm that it was trained with, the critic included.
     Saved to `path` if there is one. Raises ConfigError, RunError or FamilyError.
     """
+    check_least(("seed", seed, 0))
     place = Path(source)
     config = read_config(place)[1] if place.is_dir() else None
     key = Key.from_seed(seed).at("export")
     if isinstance(config, Sb3Config):
         if algorithm not in (None, config.sb3.algorithm):
-            raise ConfigError(f"--algorithm = {algorithm}; expected {config.sb3.algorithm}, which {place} was trained with")
+            raise ConfigError(
+                f"--algorithm = {algorithm}; expected {config.sb3.algorithm}, which {place} was trained with"
+            )
         if settings:
             raise ConfigError(f"--settings = {settings}; expected none: {place} has those that it was trained with")
         family = build_family(config)
@@ -66,9 +77,8 @@ def export_model(
         family = build_family(agent.config)
         env = learning_envs(family, _one_task(family, task, key))
         with private_randomness(key) as drawn:
-            arguments = {"gamma": agent.config.gamma, "seed": drawn, "device": "cpu"} | settings
-            policy = policy_arguments(agent.config.policy, name)
-            model = kind("MlpPolicy", env, policy_kwargs=policy, **arguments)  # type: ignore[call-arg]
+            arguments: dict[str, Any] = {"gamma": agent.config.gamma, "seed": drawn, "device": "cpu", **settings}
+            model = kind("MlpPolicy", env, policy_kwargs=policy_arguments(agent.config.policy, name), **arguments)
         give_parameters(model, parameters_of(model) | to_sb3(agent.params, agent.config.policy.min_log_std))
     if path is not None:
         try:

@@ -1,4 +1,4 @@
-"""An algorithm of Stable-Baselines3 as an inner loop: build a model, give it parameters, let it learn, take them back."""
+"""An algorithm of Stable-Baselines3 as an inner loop: build a model, give it theta, let it learn, take it back."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def algorithm_class(name: str) -> type[BaseAlgorithm]:
     try:
         import stable_baselines3
     except ImportError:
-        raise ConfigError(
-            f"{name}: stable-baselines3 is not installed; pip install 'metarl-toolkit[sb3]'"
-        ) from None
+        raise ConfigError(f"{name}: stable-baselines3 is not installed; pip install 'metarl-toolkit[sb3]'") from None
     return getattr(stable_baselines3, name)  # type: ignore[no-any-return]
 
 
@@ -53,15 +51,15 @@ def policy_arguments(config: PolicyConfig, algorithm: str) -> dict[str, Any]:
     return arguments
 
 
-def parameters_of(model: BaseAlgorithm) -> Params:
-    """Copies of everything that a model learns. Target networks follow others, so they are no parameters of their own."""
+def parameters_of(model: Any) -> Params:
+    """Copies of everything that a model learns; target networks, which follow others, learn nothing."""
     params = {name: value for name, value in model.policy.named_parameters() if not is_target(name)}
     if getattr(model, ENTROPY, None) is not None:
         params[ENTROPY] = model.log_ent_coef
     return {name: value.detach().clone() for name, value in params.items()}
 
 
-def give_parameters(model: BaseAlgorithm, params: Params) -> None:
+def give_parameters(model: Any, params: Params) -> None:
     """Replace everything that a model learns; target networks start as copies of those that they follow."""
     with torch.no_grad():
         for name, value in model.policy.named_parameters():
@@ -108,19 +106,18 @@ class Learner:
     def build(self, env: VecEnv, seed: int, lr: float) -> BaseAlgorithm:
         """A new model on environments; it seeds the global generators, so call it within `private_randomness`."""
         config = self.config
-        own = {"gae_lambda": config.gae_lambda} if config.sb3.algorithm in ON_POLICY else {}
+        arguments: dict[str, Any] = {
+            "learning_rate": lr,
+            "gamma": config.gamma,
+            "seed": seed,
+            "device": config.device,
+            "policy_kwargs": policy_arguments(config.policy, config.sb3.algorithm),
+            **self.settings,
+        }
+        if config.sb3.algorithm in ON_POLICY:
+            arguments["gae_lambda"] = config.gae_lambda
         try:
-            return self.algorithm(  # type: ignore[call-arg]
-                "MlpPolicy",
-                env,
-                learning_rate=lr,
-                gamma=config.gamma,
-                seed=seed,
-                device=config.device,
-                policy_kwargs=policy_arguments(config.policy, config.sb3.algorithm),
-                **own,
-                **self.settings,
-            )
+            return self.algorithm("MlpPolicy", env, **arguments)
         except (TypeError, ValueError, AssertionError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"{config.sb3.algorithm} of Stable-Baselines3 cannot be built: {reason}") from None
@@ -128,7 +125,7 @@ class Learner:
     def initialise(self, key: Key) -> Params:
         """The parameters that Stable-Baselines3 itself begins with."""
         tasks = self.family.sample_tasks(1, self.family.splits.names[0], key.generator())
-        env = learning_envs(self.family, tasks)
+        env = learning_envs(self.family, tasks, self.config.sb3.n_envs)
         with private_randomness(key):
             params = parameters_of(self.build(env, seed_of(key), self.config.inner.lr))
         env.close()
@@ -144,7 +141,9 @@ class Learner:
         else:
             names = [name for name in params if fnmatchcase(name, pattern)]
         if not names:
-            raise ConfigError(f"--sb3.moves = {pattern}; expected all, actor, critic or a pattern of {', '.join(params)}")
+            raise ConfigError(
+                f"--sb3.moves = {pattern}; expected all, actor, critic or a pattern of {', '.join(params)}"
+            )
         return names
 
     def starting(self, theta: Params, tasks: Tasks, key: Key, lr: float) -> BaseAlgorithm:

@@ -29,8 +29,8 @@ class SavedModel(NamedTuple):
 def read_model(path: Path | str) -> SavedModel:
     """The policy's parameters in a file that `model.save` wrote, and the entropy coefficient that SAC learned.
 
-    Only tensors are read (`weights_only`), and the description as far as it is plain JSON; the pickled objects in it are
-    not touched. Raises RunError for anything else.
+    Only tensors are read (`weights_only`), and the description as far as it is plain JSON; the pickled objects in
+    it are not touched. Raises RunError for anything else.
     """
     place = Path(path)
     try:

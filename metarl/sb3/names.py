@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import torch
-
 from metarl.errors import ConfigError, RunError
 from metarl.inner import RATE
 from metarl.types import CONTEXT, Params
@@ -27,8 +25,8 @@ def is_actor_critic(params: Params) -> bool:
 def to_sb3(params: Params, min_log_std: float = float("-inf")) -> Params:
     """A policy of metarl's under the names of Stable-Baselines3, in float32.
 
-    Context parameters (CAVIA), which start the same for every task, become part of the first layer's bias, learned inner
-    rates are left out, and the log standard deviation is the one that the policy acts with.
+    Context parameters (CAVIA), the same at the start of every task, become part of the first layer's bias, learned
+    inner rates are left out, and the log standard deviation is the one that the policy acts with.
     """
     params = _without_context({name: value for name, value in params.items() if not name.startswith(RATE)})
     named: Params = {}
@@ -78,8 +76,3 @@ def from_sb3(params: Params, where: str) -> Params:
 def critic_names(params: Params) -> list[str]:
     """Which of a Stable-Baselines3 policy's parameters belong to its critic alone; Q-networks of DQN act as well."""
     return [name for name in params if name.startswith((*VALUE, "critic."))]
-
-
-def zeroed(params: Params, names: list[str]) -> Params:
-    """The same with zeros in place of some."""
-    return {name: torch.zeros_like(value) if name in names else value for name, value in params.items()}

@@ -63,9 +63,7 @@ class Sb3Problem:
             )
         else:
             self._lanes.set_tasks(task)
-        return float(
-            mean_return(model, self._lanes, key, horizon=self.family.horizon, episodes=self.config.episodes)
-        )
+        return float(mean_return(model, self._lanes, key, horizon=self.family.horizon, episodes=self.config.episodes))
 
     def adaptation_curve(
         self,
@@ -129,7 +127,7 @@ class Sb3Workload(FamilyWorkload):
         rollout = config.sb3.n_envs * rollout_steps(self.model.algorithm, self.model.settings)
         if config.sb3.timesteps % rollout:
             raise ConfigError(
-                f"--sb3.timesteps = {config.sb3.timesteps}; expected a multiple of {rollout}, the steps of a rollout of "
+                f"--sb3.timesteps = {config.sb3.timesteps}; expected a multiple of {rollout}, a rollout of "
                 f"{config.sb3.algorithm} (n_steps in --sb3.settings times --sb3.n-envs)"
             )
 
