@@ -168,6 +168,10 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
     place = Path(path)
     if place.is_dir():
         _, config = read_config(place)
+        if config.learner() is not None:
+            raise RunError(
+                f"{place}: learned by {config.learner()}; go on there with 'metarl export {place} model.zip'"
+            )
         state, manifest = load_selected(place, checkpoint)
         params, description, horizon, returns = state["theta"], manifest["spaces"], manifest["horizon"], []
     elif place.is_file():

@@ -36,7 +36,6 @@ from metarl.sb3.names import from_sb3, to_sb3
 from metarl.tasks import task_at
 from metarl.training import train
 
-
 SAME_POLICY = "--policy.hidden-sizes 8 6 --policy.activation tanh"
 
 
