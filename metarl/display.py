@@ -130,7 +130,8 @@ def print_comparison(result: dict[str, Any]) -> None:
     average = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {_words(result['measure'])}"
     table = Table(title=f"{where}, {result['split']}: {average} over seeds x {result['tasks']} tasks, 95 % interval")
     methods, unit = result["methods"], result["unit"].split("_")[-1]
-    for column in ("method", "seeds", f"training {unit}", "rate", *(f"step {k}" for k in range(result["steps"] + 1))):
+    given = ("method", "seeds", f"training {unit}", f"{unit} a step", "rate")
+    for column in (*given, *(f"step {k}" for k in range(result["steps"] + 1))):
         table.add_column(column, justify="left" if column == "method" else "right")
     for method in methods:
         curve = method[result["measure"]]
@@ -139,8 +140,10 @@ def print_comparison(result: dict[str, Any]) -> None:
             f"{_number(value)}\n[{_number(low)}, {_number(high)}]"
             for value, low, high in zip(curve[result["average"]], curve["ci95_low"], curve["ci95_high"], strict=True)
         ]
+        adaptation = method[f"adaptation_{result['unit']}"]
+        granted = f"{adaptation[1]:,}" if len(adaptation) > 1 else "-"
         rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
-        table.add_row(method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", rate, *cells)
+        table.add_row(method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", granted, rate, *cells)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}

@@ -31,6 +31,7 @@ LAYERS = [
     {"builder", "checkpoint", "run_directory", "tensorboard_events"},
     {"workload"},
     {"training", "agent", "initialisation", "sb3"},
+    {"training", "agent", "initialisation", "sb3"},
     {"seeds"},
     {"api", "adapting", "display", "plots"},
     {"comparison"},

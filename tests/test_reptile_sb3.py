@@ -1,6 +1,7 @@
 """Reptile whose inner loop is an algorithm of Stable-Baselines3, and joint training of one such model."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,8 @@ def tiny(config_type=ReptileSb3Config, family="navigation2d", **options):
     options = {"sb3": FAST_PPO, "inner": InnerConfig(lr=1e-3, steps=1)} | options
     variant = "finn17" if family == "navigation2d" else None
     return config_type(
-        family=family, variant=variant, iterations=2, meta_batch_size=2, episodes=2, validation_tasks=0, checkpoint_every=1,
+        family=family, variant=variant, iterations=2, meta_batch_size=2, episodes=2, validation_tasks=0,
+        checkpoint_every=1,
         policy=PolicyConfig(hidden_sizes=(8,)), **options,
     )  # fmt: skip
 
@@ -283,6 +285,24 @@ def test_reptile_beats_scratch(tmp_path):
     )
     assert trained[2] > scratch[2]
     assert scratch[2] > scratch[0]
+
+
+def test_ordinary_environments_are_learned_as_well(tmp_path):
+    """A family of Gymnasium environments, some of whose physics only their constructor takes."""
+    (tmp_path / "swings.py").write_text(
+        "import metarl\n"
+        "from gymnasium.spaces import Box, Dict\n"
+        "family = metarl.declare_family('Pendulum-v1', Dict({'g': Box(5.0, 15.0, ())}), horizon=20)\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        for name, kind in (("reptile-sb3", ReptileSb3Config), ("pretrain-sb3", PretrainSb3Config)):
+            train(name, tiny(kind, family="swings:family", sb3=replace(FAST_PPO, n_envs=2)), tmp_path / name)
+            result = metarl.evaluate(tmp_path / name, tasks=2, episodes=2, steps=1)
+            assert np.isfinite(result["per_task"]).all()
+        assert read_metrics(tmp_path / "pretrain-sb3")[0]["return"][0] < 0
+    finally:
+        sys.path.remove(str(tmp_path))
 
 
 def test_learners_see_the_family_as_configured():

@@ -34,7 +34,9 @@ class Setting:
 
 SETTINGS = {
     "navigation2d": Setting(
-        Sb3Options(timesteps=1000, n_envs=20, settings='{"n_steps": 50, "batch_size": 250}'), lr=3e-3, gamma=0.99
+        Sb3Options(timesteps=1000, n_envs=20, settings='{"n_steps": 25, "batch_size": 125, "clip_range": 0.3}'),
+        lr=3e-3,
+        gamma=0.99,
     ),
     "pendulum": Setting(
         Sb3Options(timesteps=1000, n_envs=10, settings='{"n_steps": 100, "batch_size": 250}'), lr=2e-3, gamma=0.9
@@ -42,7 +44,7 @@ SETTINGS = {
 }
 STEPS = 4
 """Adaptation steps measured, so up to 4,000 environment steps."""
-VALIDATION = {"tasks": 3, "episodes": 10}
+VALIDATION = {"tasks": 2, "episodes": 10}
 """What each learning rate of each method is judged by."""
 
 
@@ -54,11 +56,13 @@ class Options:
     """Task family."""
     out: Path = Path("runs/sb3")
     """Runs go to OUT/<family>/<method>-<seed>; the numbers to OUT/<family>/table.json."""
+    methods: tuple[str, ...] = ("reptile-sb3", "pretrain-sb3")
+    """What is trained; scratch is always beside."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Training seeds."""
     iterations: int = 40
     """Meta-iterations of each."""
-    tasks: int = 8
+    tasks: int = 6
     """Held-out tasks."""
 
 
@@ -77,7 +81,8 @@ def table(options: Options) -> dict[str, Any]:
     """Train, then compare."""
     runs = []
     for seed in options.seeds:
-        for algorithm, config in configured(options, seed).items():
+        for algorithm in options.methods:
+            config = configured(options, seed)[algorithm]
             with TrainingDisplay(config.iterations) as display:
                 place = options.out / options.family / f"{algorithm}-{seed}"
                 runs.append(finished_run(place, algorithm, config, display.report))
