@@ -234,6 +234,7 @@ def test_another_starting_point(tmp_path):
         ("--sb3.settings '{{\"gamma\": 0.9}}'", "gamma follows from the run"),
         ("--sb3.settings [1", "--sb3.settings = [1; expected a JSON object"),
         ("--sb3.timesteps 2000", "--sb3.timesteps = 2000; expected a multiple of 2048"),
+        ("--sb3.settings '{{\"n_steps\": 0}}'", "--sb3.settings: n_steps = 0; expected a whole number"),
         ("--sb3.timesteps 0", "--sb3.timesteps = 0; expected a whole number of at least 1"),
         ("--sb3.algorithm DQN", "DQN of Stable-Baselines3 cannot be built"),
         ("--sb3.algorithm PP", "--sb3.algorithm"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from gymnasium import spaces
 
 from metarl.config import TrainConfig
 from metarl.domains import REINFORCEMENT_LEARNING
@@ -64,7 +65,7 @@ class ModelWorkload(FamilyWorkload):
             raise FamilyError(
                 f"the model's observations have shape {theirs.shape}; those of '{self.name}' {ours.shape}"
             )
-        if trained.action_space.shape != self.family.action_space.shape:
+        if spaces.flatdim(trained.action_space) != spaces.flatdim(self.family.action_space):
             raise FamilyError(
                 f"the model's action space is {trained.action_space}; that of '{self.name}' {self.family.action_space}"
             )

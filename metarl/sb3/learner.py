@@ -91,7 +91,10 @@ def rollout_steps(algorithm: type[BaseAlgorithm], settings: dict[str, Any]) -> i
     default = inspect.signature(algorithm.__init__).parameters.get("n_steps")
     if default is None or algorithm.__name__ not in ON_POLICY:
         return 1
-    return int(settings.get("n_steps", default.default))
+    steps = settings.get("n_steps", default.default)
+    if type(steps) is not int or steps < 1:
+        raise ConfigError(f"--sb3.settings: n_steps = {steps!r}; expected a whole number of at least 1")
+    return steps
 
 
 class Learner:
@@ -169,12 +172,15 @@ class Learner:
             # Distributions refuse parameters that are not finite; anything else is not about divergence.
             if _finite(parameters_of(model)):
                 raise
-            raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr") from error
+            raise self._divergence() from error
         if not _finite(parameters_of(model)):
-            raise Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr")
+            raise self._divergence()
         after = env.env_method("get_episode_rewards")
         ended = [value for returns, seen in zip(after, before, strict=True) for value in returns[seen:]]
         return sum(ended) / len(ended) if ended else None
+
+    def _divergence(self) -> Divergence:
+        return Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr")
 
 
 def _finite(params: Params) -> bool:

@@ -45,7 +45,8 @@ def read_model(path: Path | str) -> SavedModel:
     except zipfile.BadZipFile:
         raise RunError(f"{place}: not a model of Stable-Baselines3: not a zip file") from None
     except Exception as error:  # torch raises many kinds for a file that holds anything but tensors
-        raise RunError(f"{place}: its parameters cannot be read: {str(error).splitlines()[0]}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RunError(f"{place}: its parameters cannot be read: {reason}") from None
     params = {name: value for name, value in policy.items() if not is_target(name)}
     if "log_ent_coef" in learned:
         params["log_ent_coef"] = learned["log_ent_coef"].detach()
