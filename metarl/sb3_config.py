@@ -13,6 +13,7 @@ from metarl.config import InnerConfig, ReptileOptions, TrainConfig
 ON_POLICY = ("PPO", "A2C")
 
 _UNUSED = (
+    "ordered_sums",
     "dtype",
     "samples_per_step",
     "workers",

@@ -14,6 +14,7 @@ from metarl.families import TaskFamily
 from metarl.inner import GradientDescent
 from metarl.lanes import Lanes, make_lanes
 from metarl.randomness import Key
+from metarl.ranks import current
 from metarl.sb3.learner import Learner, parameters_of, rollout_steps
 from metarl.sb3.measuring import GREEDY, mean_return, private_randomness
 from metarl.sb3_config import Sb3Config
@@ -120,6 +121,10 @@ class Sb3Workload(FamilyWorkload):
             raise ConfigError(
                 f"--samples-per-step = {config.samples_per_step}; expected none: a step of adaptation is "
                 f"{config.sb3.timesteps} environment steps of learning, as the run was trained"
+            )
+        if current().size > 1:
+            raise ConfigError(
+                f"{current().size} processes; expected one: learning by Stable-Baselines3 is not shared out"
             )
         check_device(config.device)
         super().__init__(config)
