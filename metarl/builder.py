@@ -20,7 +20,7 @@ from metarl.policies import Policy, make_policy
 from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.tasks import Tasks
-from metarl.types import Params
+from metarl.types import Params, State
 
 INNER_RULES = {"sgd": GradientDescent, "adam": AdamDescent}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -156,6 +156,18 @@ def as_trained(config: RunConfig, model: Model, loaded: Params, where: str) -> P
         if not bool(torch.isfinite(loaded[name]).all()):
             raise RunError(f"{where}: {name} holds values that are not finite")
     return {name: loaded[name] for name in expected}
+
+
+def fitting(loaded: State, expected: State, where: str) -> State:
+    """A loaded state, if it has the tensors of the expected one; raises RunError for others, shapes or types."""
+    for part, params in expected.items():
+        found = loaded.get(part, {})
+        for name, value in params.items():
+            if name not in found or (found[name].shape, found[name].dtype) != (value.shape, value.dtype):
+                raise RunError(f"{where}: its checkpoint has no {part} {name} of shape {tuple(value.shape)}")
+            if not bool(torch.isfinite(found[name]).all()):
+                raise RunError(f"{where}: {part} {name} holds values that are not finite")
+    return {part: {name: loaded[part][name] for name in params} for part, params in expected.items()}
 
 
 def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> dict[str, Any]:

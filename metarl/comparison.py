@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from metarl.api import evaluate
-from metarl.checkpoint import data_used, load_selected
+from metarl.checkpoint import load_selected
 from metarl.config import RunConfig
 from metarl.config_files import flat_mapping
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
 from metarl.evaluation import AVERAGES, finite_list, interquartile_mean
+from metarl.manifest import data_used
 from metarl.run_directory import read_config
 
 VALIDATION_TASKS = 20

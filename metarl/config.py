@@ -109,6 +109,8 @@ class RunConfig:
     """Floating-point type of parameters and data."""
     checkpoint_every: int = 25
     """Iterations between checkpoints; one is always written at the end."""
+    keep_checkpoints: int = 0
+    """Newest checkpoints to keep, beside the best on meta-validation tasks; 0 keeps all."""
     validation_tasks: int = 20
     """Meta-validation tasks that score each checkpoint; 0 turns it off."""
     ordered_sums: bool = False

@@ -12,6 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from metarl.errors import ConfigError, nearest
 from metarl.known_algorithms import find_algorithm
 
+MAX_TOML_BYTES = 1 << 16
+"""A configuration with every option takes two thousand."""
+
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """Nested plain values, entries that are None left out (TOML has none)."""
@@ -79,6 +82,8 @@ def _converted(annotation: Any, value: Any, place: str) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a mapping; raises ConfigError where it cannot be read."""
     try:
+        if path.is_file() and path.stat().st_size > MAX_TOML_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_TOML_BYTES} bytes; expected a configuration")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import tomli_w
 
 from metarl.config import RunConfig
 from metarl.config_files import flat_mapping, from_mapping, read_toml, to_mapping
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
+from metarl.durable import replace_file, sync_directory
 from metarl.errors import ConfigError, RunError
 from metarl.validation import validate
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
+LOCK = ".lock"
 
 
-def create(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFORCEMENT_LEARNING) -> None:
-    """Make the directory and write the resolved configuration; raises RunError where the place is taken."""
+def create(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFORCEMENT_LEARNING) -> RunLock:
+    """Make the directory, hold it, and write the resolved configuration; raises RunError where the place is taken."""
     if (run / CONFIG).exists():
-        raise RunError(
-            f"{run}: holds a run already; go on with '{domain.command} resume {run}' or --or-resume, "
-            "or choose another --run-dir"
-        )
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise _taken(run, domain)
+    # What a process leaves that died before its configuration was in place does not count.
+    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, f".{CONFIG}"}):
         raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        staged = run / f".{CONFIG}"
+    except OSError as error:
+        raise RunError(f"{run}: cannot be written: {error.strerror}") from None
+    lock = RunLock(run)
+    try:
+        if (run / CONFIG).exists():  # made by another process while this one waited for the lock
+            raise _taken(run, domain)
         named = {"algorithm": algorithm}
         if domain != REINFORCEMENT_LEARNING:
             named = {"domain": domain.name, **named}
-        staged.write_text(tomli_w.dumps({**named, **to_mapping(config)}), encoding="utf-8")
-        os.replace(staged, run / CONFIG)
+        replace_file(run / CONFIG, tomli_w.dumps({**named, **to_mapping(config)}))
+        sync_directory(run.parent)
     except OSError as error:
+        lock.release()
         raise RunError(f"{run}: cannot be written: {error.strerror}") from None
+    except RunError:
+        lock.release()
+        raise
+    return lock
+
+
+def _taken(run: Path, domain: Domain) -> RunError:
+    way = f"go on with '{domain.command} resume {run}' or --or-resume, or choose another --run-dir"
+    return RunError(f"{run}: holds a run already; {way}")
 
 
 def domain_name(run: Path) -> str:
@@ -91,7 +108,12 @@ class RunLock:
     """Holds a run directory for this process; the lock of a process that died is released by the kernel."""
 
     def __init__(self, run: Path) -> None:
-        self._file: IO[str] = open(run / ".lock", "a+")  # noqa: SIM115 (held until `release`)
+        path = run / LOCK
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            self._file = os.fdopen(descriptor, "rb", 0)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -102,16 +124,35 @@ class RunLock:
         self._file.close()
 
 
+def is_held(run: Path) -> bool:
+    """Whether a process holds a run directory now."""
+    if not (run / LOCK).is_file():
+        return False
+    try:
+        with open(run / LOCK, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class MetricsFile:
-    """metrics.jsonl, one line an iteration, cut back to a checkpoint's iteration when a run is resumed."""
+    """metrics.jsonl, one line an iteration, cut back to a checkpoint's iteration when a run is resumed.
+
+    Raises RunError where it cannot be written.
+    """
 
     def __init__(self, run: Path, iteration: int) -> None:
         self._path = run / METRICS
-        if self._path.exists() and not self._path.is_file():
+        if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
             raise RunError(f"{self._path}: not a file")
-        if self._path.exists():
-            self._cut_back(iteration)
-        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (held until `close`)
+        with self._writing():
+            if self._path.exists():
+                self._cut_back(iteration)
+            self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (held until `close`)
+            sync_directory(run)
 
     def _cut_back(self, iteration: int) -> None:
         kept = []
@@ -119,18 +160,26 @@ class MetricsFile:
             try:
                 if json.loads(line)["iteration"] <= iteration:
                     kept.append(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a line that a crash cut short lies beyond the checkpoint
-        staged = self._path.with_name(f".{METRICS}")
-        staged.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(staged, self._path)
+        replace_file(self._path, "".join(line + "\n" for line in kept))
 
     def append(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with self._writing():
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def sync(self) -> None:
-        os.fsync(self._file.fileno())
+        with self._writing():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written has been told of
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"{self._path}: cannot be written: {error.strerror}") from None

@@ -18,14 +18,15 @@ import torch
 
 from metarl import __version__
 from metarl.allocation import keep_freed_memory
-from metarl.builder import DTYPES, as_trained, build_rule, check_device, initial_theta
-from metarl.checkpoint import aligned, data_used, list_checkpoints, load_newest, save_checkpoint
+from metarl.builder import DTYPES, as_trained, build_rule, check_device, fitting, initial_theta
+from metarl.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
 from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
+from metarl.manifest import data_used, list_checkpoints
 from metarl.randomness import Key
 from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, restarted, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
@@ -33,7 +34,7 @@ from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks, take_tasks
 from metarl.tensorboard_events import Events
 from metarl.turns import on_share, parts_of
-from metarl.types import Params, State
+from metarl.types import State
 from metarl.validation import validate
 from metarl.workload import HeldProblem, Workload, open_workload
 
@@ -141,9 +142,8 @@ class _Training:
             drawn = self.state["theta"]
             self.state = self.module.initial_state(initialised_from(config.initialise_from, drawn, config), config)  # type: ignore[arg-type]
         # Only a configuration that has proved usable leaves a directory behind.
-        if new:
-            create(run, self.algorithm, config, self.domain)
-        self.lock = RunLock(run)
+        self.lock = create(run, self.algorithm, config, self.domain) if new else RunLock(run)
+        tidy(run)
         loaded = load_newest(run, check_device(config.device))
         if loaded is not None:
             state, manifest = loaded
@@ -159,7 +159,7 @@ class _Training:
             if then != now and not config.ordered_sums:
                 reason = "sums are rounded differently, so it will not be bitwise the same (--ordered-sums would be)"
                 warnings.warn(f"{run}: trained by {then} processes, goes on with {now}: {reason}", stacklevel=2)
-            self.state = {**state, "theta": theta}
+            self.state = fitting({**state, "theta": theta}, self.state, str(run))
             self.iteration = self.saved = manifest["iteration"]
             self.data_used = data_used(manifest)
             self.wall_seconds = manifest["wall_seconds"]
@@ -221,7 +221,7 @@ class _Training:
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
             raise
-        _check_finite(state["theta"], metrics, number)
+        _check_finite(state, metrics, number)
         self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
         if "exchanged_bytes" in metrics:
@@ -268,6 +268,8 @@ class _Training:
             if self.leads:
                 self.metrics.sync()
                 save_checkpoint(self.run_dir, self.iteration, self.state, facts)
+                if self.config.keep_checkpoints:
+                    prune(self.run_dir, self.config.keep_checkpoints, self.iteration)
         self.saved = self.iteration
         if events is not None and facts["meta_validation"] is not None:
             events.write_scalars("meta-validation", facts["meta_validation"][self.domain.measure], self.iteration)
@@ -298,14 +300,20 @@ class _Training:
         return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
 
 
-def _check_finite(theta: Params, metrics: dict[str, Any], iteration: int) -> None:
+def _check_finite(state: State, metrics: dict[str, Any], iteration: int) -> None:
     """Raise Divergence before a bad state replaces the good one."""
-    bad = [f"parameter {name}" for name, value in theta.items() if not bool(torch.isfinite(value).all())]
-    bad += [name for name in ("outer_loss", "gradient_norm") if not math.isfinite(metrics.get(name, 0.0))]
-    if bad:
-        raise Divergence(
-            f"iteration {iteration}: {bad[0]} is not finite; the last checkpoint is good; try a smaller --inner.lr"
-        )
+    for part, params in state.items():
+        for name, value in params.items():
+            if not bool(torch.isfinite(value).all()):
+                raise _diverged(iteration, f"parameter {name}" if part == "theta" else f"{part} {name}")
+    for name in ("outer_loss", "gradient_norm"):
+        if not math.isfinite(metrics.get(name, 0.0)):
+            raise _diverged(iteration, name)
+
+
+def _diverged(iteration: int, what: str) -> Divergence:
+    advice = "the last checkpoint is good; try a smaller --inner.lr, or a smaller outer step"
+    return Divergence(f"iteration {iteration}: {what} is not finite; {advice}")
 
 
 def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ _NOT_NEGATIVE = (
     "iterations",
     "inner.steps",
     "validation_tasks",
+    "keep_checkpoints",
     "workers",
     "worker_retries",
     "trust_region.damping",

@@ -6,9 +6,17 @@ import torch
 
 from metarl import checkpoint as ck
 from metarl.errors import RunError
+from metarl.manifest import sealed
 
 FACTS = {"environment_steps": 5, "wall_seconds": 1.0, "threads": 2}
 STATE = {"theta": {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.float64)}}
+
+
+def rewrite(folder, **changes):
+    """Change entries of a manifest as somebody would who knows how it is sealed."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entries = {name: value for name, value in (manifest | changes).items() if name != "sha256"}
+    (folder / "manifest.json").write_bytes(sealed(entries))
 
 
 def test_round_trip_and_listing(tmp_path):
@@ -70,28 +78,24 @@ def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
 
 def test_other_formats_are_refused_with_the_reason(tmp_path):
     folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(RunError, match="format 99; this version of metarl reads format 1"):
+    rewrite(folder, format=99)
+    with pytest.raises(RunError, match="format 99; this version of metarl reads formats 1 and 2"):
         ck.load_checkpoint(folder)
 
 
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
     folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = {"../../outside.safetensors": {"sha256": "0", "bytes": 3}}
+    rewrite(folder, files={"../../outside.safetensors": {"sha256": "0", "bytes": 3}})
     (tmp_path / "outside.safetensors").write_bytes(b"abc")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="checkpoints/00000001/outside"):
+    with pytest.raises(RunError, match=r"'../../outside.safetensors' is not the entry of a file beside it"):
         ck.load_checkpoint(folder)
 
 
 @pytest.mark.parametrize("entry", ["iteration", "environment_steps", "threads"])
 def test_manifests_without_what_a_resume_needs_are_refused(tmp_path, entry):
     folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
-    manifest = json.loads((folder / "manifest.json").read_text())
     for value in ("many", None):
-        (folder / "manifest.json").write_text(json.dumps(manifest | {entry: value}))
+        rewrite(folder, **{entry: value})
         with pytest.raises(RunError, match="missing or of another type"):
             ck.load_checkpoint(folder)
 
@@ -124,10 +128,40 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ck, "_write", full)
+    monkeypatch.setattr(ck, "write_file", full)
     with pytest.raises(RunError, match="not saved: No space left"):
         ck.save_checkpoint(tmp_path, 2, STATE, FACTS)
     monkeypatch.undo()
     assert list(ck.list_checkpoints(tmp_path)) == [1]
     assert ck.load_newest(tmp_path) is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_manifest_belongs_to_its_iteration_and_to_its_own_hash(tmp_path):
+    folder = ck.save_checkpoint(tmp_path, 1, STATE, FACTS)
+    folder.rename(folder.with_name("00000002"))
+    with pytest.raises(RunError, match="it is that of iteration 1"):
+        ck.load_checkpoint(folder.with_name("00000002"))
+    folder.with_name("00000002").rename(folder)
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace('"environment_steps": 5', '"environment_steps": 6'))
+    with pytest.raises(RunError, match="its hash is not the one that it states"):
+        ck.load_checkpoint(folder)
+
+
+def test_retention_keeps_the_newest_the_best_and_what_was_passed_over(tmp_path):
+    for iteration, score in ((1, -5.0), (2, -1.0), (3, -2.0), (4, None), (5, -3.0), (9, 7.0)):
+        ck.save_checkpoint(tmp_path, iteration, STATE, FACTS | {"meta_validation": score and {"score": score}})
+    ck.prune(tmp_path, 2, newest=5)
+    assert list(ck.list_checkpoints(tmp_path)) == [2, 4, 5, 9]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_what_a_dead_process_left_is_cleared_and_what_it_put_aside_is_put_back(tmp_path):
+    for iteration in (1, 2):
+        ck.save_checkpoint(tmp_path, iteration, STATE, FACTS)
+    (tmp_path / "checkpoints" / "00000002").rename(tmp_path / ".replaced-00000002")
+    (tmp_path / ".staging-00000003").mkdir()
+    ck.tidy(tmp_path)
+    assert list(ck.list_checkpoints(tmp_path)) == [1, 2]
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]

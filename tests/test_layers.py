@@ -11,12 +11,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "importing", "allocation"},
+    {"errors", "importing", "allocation", "durable"},
     {"config"},
     {"sb3_config"},
     {"known_algorithms", "validation"},
     {"domains"},
-    {"config_files", "types", "tasks", "randomness", "trajectories"},
+    {"config_files", "manifest", "types", "tasks", "randomness", "trajectories"},
     {"ranks"},
     {"reductions", "turns", "stop_signals", "timing"},
     {"families"},
