@@ -1,0 +1,1 @@
+"""Campaigns that break runs in every way we could think of, and count what was promised and what was kept."""
