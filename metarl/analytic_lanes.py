@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -12,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from metarl.errors import FamilyError
+from metarl.errors import EnvironmentFault, FamilyError, MetarlError
 from metarl.families import AnalyticFamily
 from metarl.randomness import fold, uniform
 from metarl.tasks import Task, Tasks, number_of_tasks, task_vectors
@@ -60,7 +62,10 @@ class AnalyticLanes:
     def reset(self, seeds: Int[Tensor, "tasks episodes"], mask: Bool[Tensor, "tasks episodes"] | None = None) -> Tensor:
         """Start every lane, or those in `mask`; the rest keep their state. Returns all observations."""
         noise = self._noise(seeds, 0, self.family.initial_noise)
-        state, observation = self.family.initial(self._task, noise)
+        self._steps = 0
+        with self._naming("initial"):
+            state, observation = self.family.initial(self._task, noise)
+            self._expect("an observation", observation, self.family.observation_space.shape)
         self._step_noise = self._noise(seeds, 0, 0)
         if mask is None:
             self._seeds = seeds
@@ -83,8 +88,33 @@ class AnalyticLanes:
             self._time = self._time + 1
             self._step_noise = self._noise(self._seeds, self._time, self.family.step_noise)
         noise = self._step_noise
-        self.state, self._observation, reward, terminated = self.family.step(self._task, self.state, actions, noise)
+        self._steps += 1
+        with self._naming("step"):
+            self.state, self._observation, reward, terminated = self.family.step(self._task, self.state, actions, noise)
+            self._expect("an observation", self._observation, self.family.observation_space.shape)
+            self._expect("rewards", reward, ())
+            self._expect("terminations", terminated, (), torch.bool)
         return self._observed(), reward.to(self.dtype), terminated
+
+    @contextmanager
+    def _naming(self, function: str) -> Iterator[None]:
+        """Name the function of the family in whatever it raises."""
+        try:
+            yield
+        except MetarlError:
+            raise
+        except Exception as error:
+            raised = f"{function} raised {type(error).__name__}: {error} (step {self._steps})"
+            raise EnvironmentFault(f"family '{self.family.name}': {raised}") from error
+
+    def _expect(self, what: str, value: Any, shape: Any, dtype: torch.dtype | None = None) -> None:
+        """Raise EnvironmentFault for what is not a tensor (tasks, episodes, *shape), or not of the type."""
+        expected = (self.tasks, self.episodes, *shape)
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if found != expected or (dtype is not None and value.dtype != dtype):
+            kind = "" if dtype is None else f" and type {dtype}; got {getattr(value, 'dtype', 'none')}"
+            place = f"family '{self.family.name}': {what} of shape {found} at step {self._steps}"
+            raise EnvironmentFault(f"{place}; expected {expected}{kind}")
 
     def _observed(self) -> Tensor:
         if not self.observe_task:

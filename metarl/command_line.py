@@ -19,6 +19,7 @@ from metarl.config import RunConfig
 from metarl.domains import Domain
 from metarl.errors import ConfigError, MetarlError, nearest
 from metarl.options import ResumeOptions
+from metarl.stop_signals import stop_on_terminate
 from metarl.validation import validate
 
 Options = TypeVar("Options")
@@ -30,6 +31,7 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
     """Run one of a program's commands; what the user can mend becomes one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    stop_on_terminate()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(help_text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Int
 from torch import Tensor
 
-from metarl.errors import Divergence
+from metarl.errors import Divergence, EnvironmentFault, MetarlError
 from metarl.families import TaskFamily
 from metarl.tasks import Tasks
 
@@ -51,15 +53,22 @@ class HostLanes:
         # 31 bits: environments that seed NumPy's legacy generator take no more.
         self._seeds = ((seeds >> 33) & 0x7FFFFFFF).flatten().tolist()
         self._ended[:] = False
-        observation, _ = self.env.reset(seed=list(self._seeds))  # type: ignore[arg-type]
-        return self._tensor(observation)
+        self._steps = 0
+        with self._naming("reset"):
+            observation, _ = self.env.reset(seed=list(self._seeds))  # type: ignore[arg-type]
+            self._observation = self._tensor(observation)
+        return self._observation
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self._ended.any():
-            self.env.reset(options={"reset_mask": self._ended.copy()})
-        finite = torch.isfinite(actions).reshape(self.tasks, -1).all(-1)
+            with self._naming("reset"):
+                self.env.reset(options={"reset_mask": self._ended.copy()})
+        finite = torch.isfinite(actions).reshape(self.tasks, self.episodes, -1).all(-1)
         if not bool(finite.all()):
-            task = int((~finite).nonzero()[0])
+            task, episode = (int(i) for i in (~finite).nonzero()[0])
+            if not bool(torch.isfinite(self._observation[task, episode]).all()):
+                place = f"task {task}, episode {episode}, step {self._steps}"
+                raise EnvironmentFault(f"observation is not finite at {place}")
             raise Divergence(f"policy's action is not finite at task {task}: the parameters diverged", task)
         array = actions.flatten(0, 1).cpu().numpy()
         space = self.env.single_action_space
@@ -67,13 +76,28 @@ class HostLanes:
             array = np.clip(array, space.low, space.high).astype(space.dtype)
         elif isinstance(space, spaces.Discrete):
             array = array + space.start
-        observation, reward, terminated, truncated, _ = self.env.step(array)
-        self._ended = np.asarray(terminated | truncated)
-        return (
-            self._tensor(observation),
-            self._tensor(reward),
-            torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes),
-        )
+        self._steps += 1
+        with self._naming("step"):
+            observation, reward, terminated, truncated, _ = self.env.step(array)
+            self._ended = np.asarray(terminated | truncated).reshape(self.env.num_envs)
+            self._observation = self._tensor(observation)
+            return (
+                self._observation,
+                self._tensor(reward).reshape(self.tasks, self.episodes),
+                torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes),
+            )
+
+    @contextmanager
+    def _naming(self, method: str) -> Iterator[None]:
+        """Name what a vector environment raises, or returns that is not what it should be."""
+        try:
+            yield
+        except MetarlError:
+            raise
+        except Exception as error:
+            name = f"family '{self.family.name}'" if self.family is not None else "environment"
+            raised = f"{method} raised {type(error).__name__}: {error} (step {self._steps})"
+            raise EnvironmentFault(f"{name}: {raised}") from error
 
     def _tensor(self, array: Any) -> Tensor:
         # A copy: a vector environment may return the same buffer at every step.

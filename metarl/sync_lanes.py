@@ -37,7 +37,7 @@ class _Lane(gymnasium.Wrapper):
             observation, info = self.env.reset(**arguments)
         except Exception as error:
             raise EnvironmentFault(f"{self._place}: reset raised {type(error).__name__}: {error}") from error
-        return self._checked(observation, "reset"), info
+        return self._checked(observation, "reset"), self._dictionary(info, "reset")
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         self._steps += 1
@@ -47,15 +47,35 @@ class _Lane(gymnasium.Wrapper):
         except Exception as error:
             raised = f"step raised {type(error).__name__}: {error} (step {self._steps})"
             raise EnvironmentFault(f"{self._place}: {raised}") from error
-        return self._checked(observation, "step"), reward, terminated, truncated, info
+        for field, value, kinds, expected in (
+            ("reward", reward, "biuf", "a number"),
+            ("terminated", terminated, "biu", "true or false"),
+            ("truncated", truncated, "biu", "true or false"),
+        ):
+            kind = np.asarray(value)
+            if kind.ndim or kind.dtype.kind not in kinds:
+                raise self._returned("step", f"{field} = {value!r:.80}", expected)
+        observation = self._checked(observation, "step")
+        return observation, reward, terminated, truncated, self._dictionary(info, "step")
 
     def _checked(self, observation: Any, method: str) -> np.ndarray:
-        array = np.asarray(observation)
+        try:
+            array = np.asarray(observation)
+        except ValueError:  # rows of different lengths
+            raise self._returned(method, f"observation = {observation!r:.80}", "an array") from None
         if array.shape != self._shape:
-            raise EnvironmentFault(
-                f"{self._place}: {method} returned an observation of shape {array.shape}; expected {self._shape}"
-            )
+            raise self._returned(method, f"an observation of shape {array.shape}", str(self._shape))
+        if array.dtype.kind not in "biuf":
+            raise self._returned(method, f"an observation of type {array.dtype}", str(self.observation_space.dtype))
         return array
+
+    def _dictionary(self, info: Any, method: str) -> dict:
+        if not isinstance(info, dict):
+            raise self._returned(method, f"info = {info!r:.80}", "a dictionary")
+        return info
+
+    def _returned(self, method: str, what: str, expected: str) -> EnvironmentFault:
+        return EnvironmentFault(f"{self._place}: {method} returned {what}; expected {expected} (step {self._steps})")
 
 
 def lane_in_words(family: TaskFamily, number: int, episodes: int) -> str:

@@ -6,9 +6,12 @@ It builds a SyncLaneEnv from what its parent sends, answers one command after an
 from __future__ import annotations
 
 import mmap
+import os
 import signal
 import struct
 import sys
+import threading
+import time
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
@@ -53,6 +56,15 @@ def serve(connection: Connection, place: mmap.mmap) -> None:
         connection.send_bytes(cloudpickle.dumps(answer))
 
 
+def end_with_parent(parent: int) -> None:
+    """End with a parent that was killed, even while an environment does not return."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides what they mean
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     serve(Connection(int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), PLACE.size))
