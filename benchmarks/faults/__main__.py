@@ -23,7 +23,7 @@ from benchmarks.faults import processes
 from benchmarks.faults.report import Tally, print_campaign, print_table
 from metarl.errors import nearest
 
-CAMPAIGNS = ("kills", "crashes", "damage")
+CAMPAIGNS = ("kills", "crashes", "damage", "signals", "environments")
 
 
 @dataclass(frozen=True)
