@@ -17,12 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 
 from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem_over, spaces_from
-from metarl.checkpoint import has_entries, load_selected
+from metarl.checkpoint import check_header, load_selected
 from metarl.config import TrainConfig
 from metarl.config_files import from_mapping, to_mapping
 from metarl.errors import ConfigError, FamilyError, RunError
 from metarl.host_lanes import HostLanes
 from metarl.inner import adapt_step, begin, stack
+from metarl.manifest import has_entries
 from metarl.randomness import Key, noise_seeds, normal, uniform
 from metarl.run_directory import read_config
 from metarl.types import Params
@@ -176,10 +177,11 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
         params, description, horizon, returns = state["theta"], manifest["spaces"], manifest["horizon"], []
     elif place.is_file():
         try:
+            check_header(place)
             with safe_open(str(place), framework="pt") as file:
                 facts = json.loads((file.metadata() or {}).get("metarl", "null"))
                 params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, ValueError, OSError) as error:
+        except (SafetensorError, ValueError, OSError, RecursionError) as error:
             raise RunError(f"{place}: not a policy that metarl saved: {error}") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise RunError(f"{place}: not a policy that this version of metarl saved")

@@ -48,6 +48,12 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
     except MetarlError as error:
         print(f"{program}{_rank()}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocators raise RuntimeErrors of no type of their own.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(f"{program}: error: not enough memory: {one_line(str(error))}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{program}: stopped", file=sys.stderr)
         return 130

@@ -14,6 +14,8 @@ from metarl.known_algorithms import find_algorithm
 
 MAX_TOML_BYTES = 1 << 16
 """A configuration with every option takes two thousand."""
+MAX_DOTS = 100
+"""Keys of thousands of parts take the parser gigabytes."""
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -84,7 +86,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > MAX_TOML_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_TOML_BYTES} bytes; expected a configuration")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+            raise ConfigError(f"{path}: a line has more than {MAX_DOTS} dots; expected a configuration")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

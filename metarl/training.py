@@ -20,7 +20,7 @@ from metarl import __version__
 from metarl.allocation import keep_freed_memory
 from metarl.builder import DTYPES, as_trained, build_rule, check_device, fitting, initial_theta
 from metarl.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
-from metarl.config import RunConfig, has_schedule
+from metarl.config import RunConfig, TrainConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
@@ -221,7 +221,7 @@ class _Training:
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
             raise
-        _check_finite(state, metrics, number)
+        _check_sound(state, metrics, config, number)
         self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
         if "exchanged_bytes" in metrics:
@@ -300,20 +300,27 @@ class _Training:
         return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
 
 
-def _check_finite(state: State, metrics: dict[str, Any], iteration: int) -> None:
+def _check_sound(state: State, metrics: dict[str, Any], config: RunConfig, iteration: int) -> None:
     """Raise Divergence before a bad state replaces the good one."""
     for part, params in state.items():
         for name, value in params.items():
             if not bool(torch.isfinite(value).all()):
-                raise _diverged(iteration, f"parameter {name}" if part == "theta" else f"{part} {name}")
+                raise _diverged(iteration, f"{'parameter' if part == 'theta' else part} {name} is not finite")
     for name in ("outer_loss", "gradient_norm"):
         if not math.isfinite(metrics.get(name, 0.0)):
-            raise _diverged(iteration, name)
+            raise _diverged(iteration, f"{name} is not finite")
+    log_std = state["theta"].get("log_std")
+    if isinstance(config, TrainConfig) and log_std is not None:
+        low, high = config.policy.min_log_std, config.policy.max_log_std
+        if float(log_std.min()) < low:
+            raise _diverged(iteration, f"log_std is {float(log_std.min()):.3g}, below its bound of {low:g}")
+        if float(log_std.max()) > high:
+            raise _diverged(iteration, f"log_std is {float(log_std.max()):.3g}, above its bound of {high:g}")
 
 
 def _diverged(iteration: int, what: str) -> Divergence:
     advice = "the last checkpoint is good; try a smaller --inner.lr, or a smaller outer step"
-    return Divergence(f"iteration {iteration}: {what} is not finite; {advice}")
+    return Divergence(f"iteration {iteration}: {what}; {advice}")
 
 
 def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def validate(config: Any, where: str = "") -> None:
             require(name, False, expected)
     require("seed", values["seed"] < 2**63, "a number below 2^63")
     for name in ("policy.hidden_sizes", "network.hidden_sizes"):
-        require(name, all(size >= 1 for size in values.get(name, ())), "sizes of at least 1")
+        require(name, all(1 <= size <= 16384 for size in values.get(name, ())), "sizes from 1 to 16384")
     if "trust_region.backtrack_ratio" in values:
         require(
             "trust_region.backtrack_ratio",

@@ -23,7 +23,18 @@ from benchmarks.faults import processes
 from benchmarks.faults.report import Tally, print_campaign, print_table
 from metarl.errors import nearest
 
-CAMPAIGNS = ("kills", "crashes", "damage", "signals", "environments")
+CAMPAIGNS = (
+    "kills",
+    "crashes",
+    "damage",
+    "signals",
+    "environments",
+    "hostile",
+    "divergence",
+    "determinism",
+    "configurations",
+    "storage",
+)
 
 
 @dataclass(frozen=True)
