@@ -35,6 +35,7 @@ from metarl.options import (
     FamiliesOptions,
     ResumeOptions,
     RunOptions,
+    RunsOptions,
 )
 from metarl.validation import check_rates, json_object
 
@@ -203,6 +204,15 @@ def _families(arguments: list[str]) -> int:
     return 0
 
 
+def _runs(arguments: list[str]) -> int:
+    options = parse(RunsOptions, arguments, "metarl runs")
+    from metarl.display import print_runs
+    from metarl.runs import standings
+
+    print_runs(standings(options.directory))
+    return 0
+
+
 def _check(arguments: list[str]) -> int:
     options = parse(CheckOptions, arguments, "metarl check")
     from metarl.checking import check_family
@@ -230,6 +240,7 @@ COMMANDS: Commands = {
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy as a model of Stable-Baselines3"),
     "check": (_check, "does a task family keep its promises"),
+    "runs": (_runs, "runs in a directory: state, iterations, last return"),
     "families": (_families, "task families that are installed"),
 }
 

@@ -60,6 +60,10 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{program}: error: {one_line(f'{place}{error.strerror or error}')}", file=sys.stderr)
+        return 2
 
 
 def overview(program: str, purpose: str, commands: Commands) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import MetarlError, RunError
 from metarl.ranks import place_of_launch
+from metarl.runs import Standing
 
 
 class TrainingDisplay:
@@ -152,6 +154,19 @@ def print_comparison(result: dict[str, Any]) -> None:
     for label, others in result["probability_of_improvement"].items():
         for other, probability in others.items():
             console.print(f"P({label} beats {other} after the last step) = {probability:.2f}", markup=False)
+
+
+def print_runs(standings: Iterable[Standing]) -> None:
+    """A row a run."""
+    table = Table()
+    for column in ("run", "state", "algorithm", "on", "iteration", "saved", "last return"):
+        table.add_column(column, justify="right" if column in ("iteration", "saved", "last return") else "left")
+    for run in standings:
+        reached = f"{'-' if run.iteration is None else run.iteration}/{'-' if run.total is None else run.total}"
+        saved = "-" if run.saved is None else str(run.saved)
+        texts = (escape(str(text)) for text in (run.run, run.state, run.algorithm, run.about))
+        table.add_row(*texts, reached, saved, _number(run.measured))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -142,6 +142,14 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class RunsOptions:
+    """List the runs in a directory and below it: how each stands, how far it is, and its last return."""
+
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = Path("runs")
+    """Where to look."""
+
+
+@dataclass(frozen=True)
 class FamiliesOptions:
     """List the task families that are installed."""
 

@@ -60,10 +60,11 @@ def _taken(run: Path, domain: Domain) -> RunError:
 
 def domain_name(run: Path) -> str:
     """The name of what a run was trained on."""
-    return str(_read(run).get("domain", REINFORCEMENT_LEARNING.name))
+    return str(read_plain(run).get("domain", REINFORCEMENT_LEARNING.name))
 
 
-def _read(run: Path) -> dict[str, Any]:
+def read_plain(run: Path) -> dict[str, Any]:
+    """A run's configuration as it lies in the file, algorithm and all."""
     if not (run / CONFIG).is_file():
         raise RunError(f"{run}: not a run directory: it has no {CONFIG}")
     return read_toml(run / CONFIG)
@@ -71,7 +72,7 @@ def _read(run: Path) -> dict[str, Any]:
 
 def read_config(run: Path, domain: Domain = REINFORCEMENT_LEARNING) -> tuple[str, Any]:
     """Algorithm and configuration of a run; raises RunError where it was trained on something else."""
-    path, mapping = run / CONFIG, _read(run)
+    path, mapping = run / CONFIG, read_plain(run)
     there = mapping.pop("domain", REINFORCEMENT_LEARNING.name)
     if there != domain.name:
         raise RunError(f"{path}: domain = {there!r}; expected {domain.name!r}, which '{domain.command}' is about")

@@ -23,18 +23,8 @@ from benchmarks.faults import processes
 from benchmarks.faults.report import Tally, print_campaign, print_table
 from metarl.errors import nearest
 
-CAMPAIGNS = (
-    "kills",
-    "crashes",
-    "damage",
-    "signals",
-    "environments",
-    "hostile",
-    "divergence",
-    "determinism",
-    "configurations",
-    "storage",
-)
+CAMPAIGNS = ("kills", "crashes", "damage", "signals", "hostile", "configurations", "environments", "divergence",
+             "determinism", "storage", "versions", "endurance")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ train maml --run-dir NEW --workers -1 | --workers = -1 | not negative
 train maml --run-dir NEW --worker-timeout 0 | --worker-timeout = 0.0 | above 0
 train maml --run-dir NEW --dtype float16 | --dtype | float32
 train maml --run-dir NEW --policy.activation tan | --policy.activation | tanh
-train maml --run-dir NEW --policy.hidden-sizes 0 | --policy.hidden-sizes | at least 1 | from 1
+train maml --run-dir NEW --policy.hidden-sizes 0 | --policy.hidden-sizes | from 1
 train maml --run-dir NEW --policy.hidden-sizes a b | --policy.hidden-sizes | whole numbers
 train maml --run-dir NEW --policy.initial-log-std 9 | --policy.initial-log-std = 9.0 | bounds
 train maml --run-dir NEW --adam.lr 0 | --adam.lr = 0.0 | above 0
@@ -159,7 +159,7 @@ def _used() -> float:
 
 
 OPTIONS = ("--inner.lr", "--iterations", "--seed", "--family", "--policy.hidden-sizes", "--gamma", "--inner.steps",
-           "--dtype", "--config", "--variant", "--episodes", "--adam.lr", "--nonsense", "-x", "--inner.adapt")  # fmt: skip
+           "--dtype", "--config", "--variant", "--episodes", "--adam.lr", "--nonsense", "-x", "--clip")  # fmt: skip
 WORDS = st.one_of(
     st.sampled_from([*OPTIONS, "1", "-1", "0.5", "nan", "navigation2d", "", "=", "--", "1e999", "None", "[]"]),
     st.text(max_size=8),

@@ -22,24 +22,25 @@ BIG = ["--policy.hidden-sizes", "128", "128"]
 def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     """Exit code 2 and one line; the checkpoints that were there are as they were; with room again, exactly on."""
     tally = Tally("no room, read-only, size limit: said so, nothing lost")
-    whole, begun = place / "whole", place / "begun"
-    assert metarl([*training(whole, iterations=8, every=2), *BIG], place / "log").wait() == 0
-    assert metarl([*training(begun, iterations=8, every=2), *BIG], place / "log", _stopped_early).wait() == 0
+    whole, begun, log = place / "whole", place / "begun", place / "log"
+    place.chmod(0o755)
+    assert metarl([*training(whole, iterations=8, every=2), *BIG], log).wait() == 0
+    assert metarl([*training(begun, iterations=8, every=2), *BIG], log, _stopped_early).wait() == 0
     for limit in (1 << 10, 16 << 10, 100 << 10) if quick else [1 << n for n in range(8, 19)]:
-        _fails(tally, whole, _copy(begun, place), f"files of at most {limit} bytes", lambda n=limit: _limit(n))  # type: ignore[misc]
+        _fails(tally, log, whole, _copy(begun, place), f"files of at most {limit} bytes", lambda n=limit: _limit(n))  # type: ignore[misc]
     with _small_disk(tally, place / "disk") as disk:
         if disk is not None:
             for room in (0, 20 << 10, 150 << 10) if quick else [n << 10 for n in range(0, 300, 30)]:
                 run = _copy(begun, disk)
                 _fill(disk, room)
-                _fails(tally, whole, run, f"a disk with {room} bytes left", lambda: None, disk)
+                _fails(tally, log, whole, run, f"a disk with {room} bytes left", lambda: None, disk)
     with _read_only(tally, begun, place / "sealed") as sealed:
         if sealed is not None:
-            _fails(tally, None, sealed, "a read-only directory", lambda: None)
-            process = metarl([*training(sealed / "new"), *SIZE], place / "log")
+            _fails(tally, log, None, sealed, "a read-only directory", lambda: None)
+            process = metarl([*training(sealed / "new"), *SIZE], log)
             tally.check(process.wait() == 2 and len(process.said.splitlines()) == 1, f"new, read-only: {process.said}")
     run = _copy(begun, place)
-    _fails(tally, None, run, "another user's directory", _become_nobody)
+    _fails(tally, log, None, run, "another user's directory", _become_nobody)
     return tally
 
 
@@ -61,10 +62,16 @@ def _copy(begun: Path, place: Path) -> Path:
 
 
 def _fails(
-    tally: Tally, whole: Path | None, run: Path, what: str, before: Callable[[], object], disk: Path | None = None
+    tally: Tally,
+    log: Path,
+    whole: Path | None,
+    run: Path,
+    what: str,
+    before: Callable[[], object],
+    disk: Path | None = None,
 ) -> None:
     kept = _checkpoints(run)
-    process: Process = metarl(["resume", str(run)], Path(f"/tmp/faults-storage-{os.getpid()}.log"), before)
+    process: Process = metarl(["resume", str(run)], log, before)
     code, said, told = process.wait(), process.said, process.output.with_suffix(".out").read_text()
     after = _checkpoints(run)
     if disk is not None:
@@ -82,8 +89,6 @@ def _fails(
         again = metarl(["resume", str(run)], process.output)
         if tally.check(again.wait() == 0, f"{what}, then room: {again.status}: {again.said[-300:]}"):
             tally.check(difference(whole, run) is None, f"{what}, then room: {difference(whole, run)}")
-    for suffix in (".out", ".err"):
-        process.output.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _checkpoints(run: Path) -> dict[str, bytes]:
