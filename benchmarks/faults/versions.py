@@ -20,7 +20,10 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     for number in range(1, FORMAT + 1):
         run = place / str(number)
         shutil.copytree(KEPT / str(number), run)
-        for line in (["resume", str(run), "--iterations", "3"], ["evaluate", str(run), "--tasks", "2"]):
+        for line in (
+            ["resume", str(run), "--iterations", "3", "--extend-schedule"],
+            ["evaluate", str(run), "--tasks", "2"],
+        ):
             process = metarl(line, place / "log")
             tally.check(process.wait() == 0, f"format {number}, {line[0]}: {process.said[-300:]}")
     run = place / "next"
