@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,6 @@ from metarl.config import RunConfig
 from metarl.domains import Domain
 from metarl.errors import ConfigError, MetarlError, nearest
 from metarl.options import ResumeOptions
-from metarl.stop_signals import stop_on_terminate
 from metarl.validation import validate
 
 Options = TypeVar("Options")
@@ -31,7 +31,7 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
     """Run one of a program's commands; what the user can mend becomes one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    stop_on_terminate()
+    _stop_on_terminate()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(help_text)
@@ -64,6 +64,16 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
         place = f"{error.filename}: " if error.filename else ""
         print(f"{program}: error: {one_line(f'{place}{error.strerror or error}')}", file=sys.stderr)
         return 2
+
+
+def _stop_on_terminate() -> None:
+    """Before and after training SIGTERM ends a command as Ctrl-C does, with its own exit code and nothing left open."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, stop)
 
 
 def overview(program: str, purpose: str, commands: Commands) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from types import FrameType
 from typing import Any
@@ -27,8 +26,7 @@ class StopSignals:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        for each in self._previous:
-            signal.signal(each, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)
 
     def anywhere(self) -> int | None:
         """The signal that any rank received, the same for all of them."""
@@ -37,13 +35,3 @@ class StopSignals:
     def __exit__(self, *_: object) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
-
-
-def stop_on_terminate() -> None:
-    """Before and after training SIGTERM ends a command as Ctrl-C does, with its own exit code and nothing left open."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, stop)
