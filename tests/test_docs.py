@@ -107,7 +107,8 @@ def run_line(line):
         assert (code, err) == (0, ""), line
     elif program == "python":
         module = shlex.split(line)[2]
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), line
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), line
     else:
         assert program == "pip", line
 
