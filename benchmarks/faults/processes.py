@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,13 +113,16 @@ def little_memory() -> None:
 
 
 def warm() -> None:
-    """Import what a training needs, so that forked processes need not."""
-    import tensorboardX  # noqa: F401
+    """Train and evaluate once in this process, so that forked ones find loaded whatever is loaded late."""
+    from benchmarks.faults.tiny import NAVIGATION, training
+    from metarl.cli import main
 
-    from metarl.known_algorithms import ALGORITHMS
-
-    for algorithm in ALGORITHMS.values():
-        __import__(algorithm.module)
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
+        for algorithm in ("maml", "maml-trpo"):
+            run = Path(place) / algorithm
+            assert main(training(run, algorithm=algorithm, family=NAVIGATION, iterations=1)) == 0
+            assert main(["evaluate", str(run), "--tasks", "2", "--episodes", "2"]) == 0
+        assert main(["resume", str(run)]) == 0
 
 
 def lines_of(run: Path) -> list[Any]:
