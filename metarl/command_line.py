@@ -54,9 +54,9 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
             raise
         print(f"{program}: error: not enough memory: {one_line(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Terminated) as stop:
         print(f"{program}: stopped", file=sys.stderr)
-        return 130
+        return 130 if isinstance(stop, KeyboardInterrupt) else 143
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -66,11 +66,15 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
         return 2
 
 
+class _Terminated(BaseException):
+    """SIGTERM; not a SystemExit, which parsers of command lines raise and catch for reasons of their own."""
+
+
 def _stop_on_terminate() -> None:
     """Before and after training SIGTERM ends a command as Ctrl-C does, with its own exit code and nothing left open."""
 
     def stop(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
+        raise _Terminated
 
     with contextlib.suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGTERM, stop)
