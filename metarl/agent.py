@@ -181,7 +181,7 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent:
             with safe_open(str(place), framework="pt") as file:
                 facts = json.loads((file.metadata() or {}).get("metarl", "null"))
                 params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, ValueError, OSError, RecursionError) as error:
+        except (SafetensorError, ValueError, OSError, RecursionError, RunError) as error:
             raise RunError(f"{place}: not a policy that metarl saved: {error}") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise RunError(f"{place}: not a policy that this version of metarl saved")
