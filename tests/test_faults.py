@@ -15,8 +15,8 @@ from metarl.runs import standing
 from metarl.training import train
 
 LEAST = {"kills": 20, "crashes": 90, "damage": 88, "signals": 40, "hostile": 200, "configurations": 300,
-         "environments": 40, "divergence": 20, "determinism": 12, "storage": 30, "versions": 5,
-         "endurance": 3}  # fmt: skip
+         "environments": 40, "divergence": 20, "determinism": 12, "storage": 30, "refusals": 120,
+         "versions": 5, "endurance": 3}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

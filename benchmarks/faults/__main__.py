@@ -24,7 +24,7 @@ from benchmarks.faults.report import Tally, print_campaign, print_table
 from metarl.errors import nearest
 
 CAMPAIGNS = ("kills", "crashes", "damage", "signals", "hostile", "configurations", "environments", "divergence",
-             "determinism", "storage", "versions", "endurance")  # fmt: skip
+             "determinism", "storage", "refusals", "versions", "endurance")  # fmt: skip
 
 
 @dataclass(frozen=True)
