@@ -65,12 +65,12 @@ def _train(arguments: list[str]) -> int:
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
     where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
-    if config.variant is None:
-        from metarl.plugins import family_variants
+    from metarl.plugins import family_variants, load_family
 
+    if config.variant is None:
         variants = family_variants(config.family)
         config = replace(config, variant=variants[0] if variants else None)
-
+    load_family(config.family, config.variant).close()  # an unknown variant is said before torch is loaded
     return run_training(REINFORCEMENT_LEARNING, algorithm, config, where)
 
 

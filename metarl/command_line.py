@@ -19,6 +19,7 @@ from metarl.complaints import complaint, one_line
 from metarl.config import RunConfig
 from metarl.domains import Domain
 from metarl.errors import ConfigError, MetarlError, nearest
+from metarl.launch import place_of_launch
 from metarl.options import ResumeOptions
 from metarl.validation import validate
 
@@ -136,6 +137,10 @@ def parse_training(arguments: list[str], program: str, explanation: str, where: 
 
 def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) -> int:
     """Train into a run directory, with progress; the exit code."""
+    if not (where.seeds or where.or_resume) and place_of_launch()[1] == 1:
+        from metarl.run_directory import check_free
+
+        check_free(where.run_dir, domain)  # before torch is loaded, which takes longer than all the rest
     if where.seeds:
         from metarl.seeds import train_seeds
 

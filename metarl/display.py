@@ -18,7 +18,7 @@ from rich.table import Table
 
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import MetarlError, RunError
-from metarl.ranks import place_of_launch
+from metarl.launch import place_of_launch
 from metarl.runs import Standing
 
 

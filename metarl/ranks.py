@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from metarl import errors
 from metarl.errors import MetarlError, RunError
+from metarl.launch import place_of_launch, restarts
 from metarl.types import State
 
 
@@ -112,20 +113,6 @@ def among(ranks: Ranks) -> Iterator[None]:
         CURRENT.reset(token)
 
 
-def place_of_launch() -> tuple[int, int]:
-    """This process's number and the number of processes, as torchrun says; (0, 1) without it."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def restarted() -> bool:
-    """Whether torchrun started these processes again after a failure."""
-    return _restarts() > 0
-
-
-def _restarts() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 @contextmanager
 def joined(device: str, timeout: float) -> Iterator[None]:
     """Among the processes that torchrun started, if it did and nobody has decided otherwise.
@@ -144,7 +131,7 @@ def joined(device: str, timeout: float) -> Iterator[None]:
         store, rank, size = next(rendezvous("env://", timeout=wait))
         # A store that was used before still holds the addresses of then: torchrun keeps its own over restarts.
         kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        store = dist.PrefixStore(f"metarl-{_restarts() if kept else 0}-{next(_MEETINGS)}", store)
+        store = dist.PrefixStore(f"metarl-{restarts() if kept else 0}-{next(_MEETINGS)}", store)
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     except (RuntimeError, ValueError) as error:

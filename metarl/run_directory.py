@@ -26,11 +26,7 @@ LOCK = ".lock"
 
 def create(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFORCEMENT_LEARNING) -> RunLock:
     """Make the directory, hold it, and write the resolved configuration; raises RunError where the place is taken."""
-    if (run / CONFIG).exists():
-        raise _taken(run, domain)
-    # What a process leaves that died before its configuration was in place does not count.
-    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, f".{CONFIG}"}):
-        raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
+    check_free(run, domain)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,6 +47,15 @@ def create(run: Path, algorithm: str, config: RunConfig, domain: Domain = REINFO
         lock.release()
         raise
     return lock
+
+
+def check_free(run: Path, domain: Domain = REINFORCEMENT_LEARNING) -> None:
+    """Raise RunError where a new run cannot be put."""
+    if (run / CONFIG).exists():
+        raise _taken(run, domain)
+    # What a process leaves that died before its configuration was in place does not count.
+    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, f".{CONFIG}"}):
+        raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
 
 
 def _taken(run: Path, domain: Domain) -> RunError:

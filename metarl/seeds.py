@@ -9,7 +9,8 @@ from pathlib import Path
 from metarl.config import RunConfig
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
-from metarl.ranks import ALONE, among, place_of_launch
+from metarl.launch import place_of_launch
+from metarl.ranks import ALONE, among
 from metarl.training import Outcome, train
 
 

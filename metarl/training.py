@@ -26,9 +26,10 @@ from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, W
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
+from metarl.launch import restarts
 from metarl.manifest import data_used, list_checkpoints
 from metarl.randomness import Key
-from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, restarted, state_from_first
+from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
 from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks, take_tasks
@@ -70,7 +71,7 @@ def train(
     with joined(config.device, config.rank_timeout):
         check_device(config.device)
         # A process that torchrun restarted finds the run that its predecessor began.
-        there = from_first((or_resume or restarted()) and (run / "config.toml").exists())
+        there = from_first((or_resume or restarts() > 0) and (run / "config.toml").exists())
         with all_or_none():
             if there and current().index == 0:
                 check_same(run, algorithm, config, domain)

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "metarl"
 
 LAYERS = [
-    {"errors", "importing", "allocation", "durable"},
+    {"errors", "importing", "allocation", "durable", "launch"},
     {"config"},
     {"sb3_config"},
     {"known_algorithms", "validation"},
@@ -83,6 +83,7 @@ def test_imports_run_one_way(path):
         "metarl.families",
         "metarl.plugins",
         "metarl.runs",
+        "metarl.display",
         "metarl_envs.navigation2d",
         "metarl.worker",
         "metarl_envs.half_cheetah",
