@@ -1,7 +1,6 @@
 """`python -m metarl` is `metarl`."""
 
-import sys
-
 from metarl.cli import main
+from metarl.launch import leave
 
-sys.exit(main())
+leave(main())

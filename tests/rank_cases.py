@@ -14,6 +14,7 @@ from metarl.config import (
     ReptileConfig,
     TrustRegionConfig,
 )
+from metarl.launch import leave
 from metarl.ranks import joined
 from metarl.training import train
 
@@ -59,3 +60,4 @@ def main(out, names):
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2:])
+    leave(0)

@@ -1,7 +1,6 @@
 """`python -m benchmarks.fewshot`: train, resume, evaluate and compare as `metarl` does, on supervised tasks."""
 
-import sys
-
 from benchmarks.fewshot.cli import main
+from metarl.launch import leave
 
-sys.exit(main())
+leave(main())
