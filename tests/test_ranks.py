@@ -1,5 +1,6 @@
 """Ranks as threads of one process, where every operation can be looked at, and as real processes under torchrun."""
 
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from metarl.checkpoint import load_newest
 from metarl.config_files import to_mapping
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
 from metarl.inner import GradientDescent, replay
+from metarl.manifest import sealed
 from metarl.outer import gradient_of
 from metarl.problem import mean_over_tasks
 from metarl.randomness import Key
@@ -299,7 +301,9 @@ def test_another_number_of_processes_is_warned_of(tmp_path):
     config = replace(rank_cases.CASES["maml"][1], iterations=0, validation_tasks=0)
     train("maml", config, tmp_path / "run")
     manifest = tmp_path / "run" / "checkpoints" / "00000000" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"processes": 1', '"processes": 2'))
+    entries = json.loads(manifest.read_text()) | {"processes": 2}
+    del entries["sha256"]
+    manifest.write_bytes(sealed(entries))
     with pytest.warns(UserWarning, match="trained by 2 processes, goes on with 1"):
         train("maml", config, tmp_path / "run", or_resume=True)
 
