@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from benchmarks.throughput import machine
-from metarl.training import read_metrics
+from metarl.run_directory import read_metrics
 
 WARM_UP = 2
 WANTED = 1.6

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_safetensors
 
 from metarl.durable import sync_directory, write_file
 from metarl.errors import RunError
-from metarl.manifest import MANIFEST, is_plain, list_checkpoints, read_manifest, score_of, sealed, select_checkpoint
+from metarl.manifest import MANIFEST, is_plain, list_checkpoints, read_manifest, scores_of, sealed, select_checkpoint
 from metarl.types import State
 
 MAX_HEADER_BYTES = 1 << 22
@@ -149,14 +149,7 @@ def prune(run: Path, keep: int, newest: int) -> None:
     What lies beyond `newest` was passed over as damaged and is left for its owner to look at.
     """
     found = {iteration: folder for iteration, folder in list_checkpoints(run).items() if iteration <= newest}
-    scores: dict[int, float] = {}
-    for iteration, folder in found.items():
-        try:
-            score = score_of(folder)
-        except RunError:
-            continue
-        if score is not None:
-            scores[iteration] = score
+    scores = scores_of(found, lambda error: None)
     kept = {*sorted(found)[-keep:], max(scores, key=lambda i: scores[i], default=newest)}
     for iteration, folder in found.items():
         if iteration not in kept:

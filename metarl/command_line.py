@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import signal
 import sys
 import warnings
@@ -111,8 +110,8 @@ def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any
 
 def _rank() -> str:
     """Which process of torchrun's speaks, unless it is the first."""
-    rank = os.environ.get("RANK", "0")
-    return "" if rank == "0" else f" (rank {rank})"
+    rank, _ = place_of_launch()
+    return f" (rank {rank})" if rank else ""
 
 
 def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
@@ -154,7 +153,7 @@ def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) 
 
     with training_display(config.iterations, domain) as report:
         outcome = train(algorithm, config, where.run_dir, domain=domain, or_resume=where.or_resume, report=report)
-    return 0 if _rank() else _finished(domain, where.run_dir, outcome)
+    return 0 if place_of_launch()[0] else _finished(domain, where.run_dir, outcome)
 
 
 def run_resumed(domain: Domain, options: ResumeOptions) -> int:
@@ -174,7 +173,7 @@ def run_resumed(domain: Domain, options: ResumeOptions) -> int:
             extend_schedule=options.extend_schedule,
             report=report,
         )
-    return 0 if _rank() else _finished(domain, options.run, outcome)
+    return 0 if place_of_launch()[0] else _finished(domain, options.run, outcome)
 
 
 def _finished(domain: Domain, run: Path, outcome: Any) -> int:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,18 @@ def list_checkpoints(run: Path) -> dict[int, Path]:
     return {int(path.name): path for path in sorted(folder.iterdir()) if re.fullmatch(NUMBERED, path.name)}
 
 
-def score_of(folder: Path) -> float | None:
-    """A checkpoint's score on meta-validation tasks, if it has one."""
-    entry = read_manifest(folder).get("meta_validation")
-    if not isinstance(entry, dict) or not has_entries(entry, {"score": float}) or not math.isfinite(entry["score"]):
-        return None
-    return float(entry["score"])
+def scores_of(found: Mapping[int, Path], pass_over: Callable[[RunError], None]) -> dict[int, float]:
+    """Scores on meta-validation tasks of the checkpoints that have one; `pass_over` is told of damaged ones."""
+    scores: dict[int, float] = {}
+    for iteration, folder in found.items():
+        try:
+            entry = read_manifest(folder).get("meta_validation")
+        except RunError as error:
+            pass_over(error)
+            continue
+        if isinstance(entry, dict) and has_entries(entry, {"score": float}) and math.isfinite(entry["score"]):
+            scores[iteration] = float(entry["score"])
+    return scores
 
 
 def select_checkpoint(run: Path, which: str = "last") -> Path:
@@ -110,18 +116,10 @@ def select_checkpoint(run: Path, which: str = "last") -> Path:
     if which == "last":
         return next(reversed(found.values()))
     if which == "best":
-        known: dict[Path, float] = {}
-        for path in found.values():
-            try:
-                score = score_of(path)
-            except RunError as error:
-                warnings.warn(f"{error}; passed over", stacklevel=2)
-                continue
-            if score is not None:
-                known[path] = score
+        known = scores_of(found, lambda error: warnings.warn(f"{error}; passed over", stacklevel=2))
         if not known:
             raise RunError(f"{run}: no checkpoint was scored on meta-validation tasks (--validation-tasks 0)")
-        return max(known, key=lambda path: known[path])
+        return found[max(known, key=lambda iteration: known[iteration])]
     if which.isdigit() and int(which) in found:
         return found[int(which)]
     raise RunError(f"{run}: no checkpoint '{which}'; there are last, best, {', '.join(str(i) for i in found)}")

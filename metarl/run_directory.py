@@ -189,3 +189,11 @@ class MetricsFile:
             yield
         except OSError as error:
             raise RunError(f"{self._path}: cannot be written: {error.strerror}") from None
+
+
+def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
+    """The records of a run's metrics.jsonl."""
+    path = Path(run_dir) / METRICS
+    if not path.is_file():
+        raise RunError(f"{run_dir}: has no {METRICS}")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import math
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from metarl import __version__
 from metarl.allocation import keep_freed_memory
 from metarl.builder import DTYPES, as_trained, build_rule, check_device, fitting, initial_theta
 from metarl.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
-from metarl.config import RunConfig, TrainConfig, has_schedule
+from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
 from metarl.evaluation import adaptation_curve, finite_list
@@ -31,6 +29,7 @@ from metarl.manifest import data_used, list_checkpoints
 from metarl.randomness import Key
 from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
+from metarl.soundness import check_sound
 from metarl.stop_signals import StopSignals
 from metarl.tasks import Tasks, take_tasks
 from metarl.tensorboard_events import Events
@@ -222,7 +221,7 @@ class _Training:
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
             raise
-        _check_sound(state, metrics, config, number)
+        check_sound(state, metrics, config, number)
         self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
         if "exchanged_bytes" in metrics:
@@ -299,34 +298,3 @@ class _Training:
         if means[-1] is None:
             return None
         return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
-
-
-def _check_sound(state: State, metrics: dict[str, Any], config: RunConfig, iteration: int) -> None:
-    """Raise Divergence before a bad state replaces the good one."""
-    for part, params in state.items():
-        for name, value in params.items():
-            if not bool(torch.isfinite(value).all()):
-                raise _diverged(iteration, f"{'parameter' if part == 'theta' else part} {name} is not finite")
-    for name in ("outer_loss", "gradient_norm"):
-        if not math.isfinite(metrics.get(name, 0.0)):
-            raise _diverged(iteration, f"{name} is not finite")
-    log_std = state["theta"].get("log_std")
-    if isinstance(config, TrainConfig) and log_std is not None:
-        low, high = config.policy.min_log_std, config.policy.max_log_std
-        if float(log_std.min()) < low:
-            raise _diverged(iteration, f"log_std is {float(log_std.min()):.3g}, below its bound of {low:g}")
-        if float(log_std.max()) > high:
-            raise _diverged(iteration, f"log_std is {float(log_std.max()):.3g}, above its bound of {high:g}")
-
-
-def _diverged(iteration: int, what: str) -> Divergence:
-    advice = "the last checkpoint is good; try a smaller --inner.lr, or a smaller outer step"
-    return Divergence(f"iteration {iteration}: {what}; {advice}")
-
-
-def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
-    """The records of a run's metrics.jsonl."""
-    path = Path(run_dir) / "metrics.jsonl"
-    if not path.is_file():
-        raise RunError(f"{run_dir}: has no metrics.jsonl")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

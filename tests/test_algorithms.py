@@ -27,7 +27,8 @@ from metarl.outer import AdamState, adam_step, decayed, gradient_of
 from metarl.policies import Gaussian
 from metarl.problem import Collected, mean_over_tasks
 from metarl.randomness import Key
-from metarl.training import read_metrics, resume, train
+from metarl.run_directory import read_metrics
+from metarl.training import resume, train
 from metarl.trust_region import ravel, unravel
 from metarl.types import PolicyBatch
 from metarl.validation import validate

@@ -18,8 +18,8 @@ from benchmarks.fewshot import images, omniglot, sinusoids
 from benchmarks.fewshot.cli import evaluate, main
 from benchmarks.fewshot.configs import DOMAINS, PRESETS, default_config
 from metarl.errors import ConfigError
+from metarl.run_directory import read_metrics
 from metarl.tasks import UniformSplits
-from metarl.training import read_metrics
 from metarl.validation import validate
 
 REAL = os.environ.get("METARL_OMNIGLOT")

@@ -28,7 +28,7 @@ LAYERS = [
     {"problem", "checking"},
     {"adaptation", "evaluation", "outer", "supervised"},
     {"algorithms"},
-    {"builder", "checkpoint", "run_directory", "tensorboard_events"},
+    {"builder", "checkpoint", "run_directory", "soundness", "tensorboard_events"},
     {"workload", "runs"},
     {"training", "agent", "initialisation", "sb3"},
     {"seeds"},

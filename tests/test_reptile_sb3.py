@@ -22,12 +22,13 @@ from metarl.comparison import compare
 from metarl.config import AdamConfig, InnerConfig, PolicyConfig
 from metarl.errors import ConfigError, Divergence
 from metarl.randomness import Key
+from metarl.run_directory import read_metrics
 from metarl.sb3 import export_model
 from metarl.sb3.learner import Learner, give_parameters, parameters_of
 from metarl.sb3.measuring import seed_of
 from metarl.sb3_config import PretrainSb3Config, ReptileSb3Config, Sb3Options
 from metarl.tasks import take_tasks, task_at
-from metarl.training import read_metrics, train
+from metarl.training import train
 from metarl.workload import workload
 
 FAST_PPO = Sb3Options(timesteps=64, settings='{"n_steps": 32, "batch_size": 32, "n_epochs": 2}')

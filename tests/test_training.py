@@ -14,8 +14,8 @@ from metarl.config import InnerConfig
 from metarl.config_files import to_mapping
 from metarl.declared import declare_family
 from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
-from metarl.run_directory import RunLock, read_config
-from metarl.training import read_metrics, resume, train
+from metarl.run_directory import RunLock, read_config, read_metrics
+from metarl.training import resume, train
 
 
 def timeless(record):

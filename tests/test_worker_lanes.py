@@ -18,7 +18,8 @@ from metarl.lanes import make_lanes
 from metarl.policies import make_policy
 from metarl.randomness import Key
 from metarl.rollout import rollout
-from metarl.training import read_metrics, train
+from metarl.run_directory import read_metrics
+from metarl.training import train
 from metarl.worker_lanes import WorkerVectorEnv
 
 PENDULUMS = declare_family("Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ())}), horizon=12)

@@ -28,8 +28,9 @@ from metarl.config import TrainConfig
 from metarl.config_files import to_mapping
 from metarl.display import write_json
 from metarl.errors import Divergence
+from metarl.evaluation import finite_list
 from metarl.plots import plot_comparison
-from metarl.training import read_metrics
+from metarl.run_directory import read_metrics
 
 VALIDATION_SEED = 1000
 FINALISTS = 2
@@ -95,7 +96,7 @@ def _silent(line: str) -> None:
     """Trials report one line each, not one a rate."""
 
 
-def tuned(place: Path, method: Method, suite: Suite, trials: int) -> Tuned:
+def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
     """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
     first, *further = suite.tuning_seeds
     scores: dict[tuple[float, float], float] = {}
@@ -115,31 +116,23 @@ def tuned(place: Path, method: Method, suite: Suite, trials: int) -> Tuned:
         return scores[outer, inner]
 
     inner = suite.inner_lr * method.inner_factor
-    outer, outer_tried = choose_rate(lambda rate: score(rate, inner), method.outer_start, factor=3.0, most=trials)
+    outer, outer_tried = choose_rate(lambda rate: score(rate, inner), method.outer_start, factor=3.0, most=most)
     tried = {"outer": outer_tried}
     if suite.tunes_inner_lr and not method.learns_rate_at_test_time:
-        inner, tried["inner"] = choose_rate(lambda rate: score(outer, rate), inner, most=trials)
+        inner, tried["inner"] = choose_rate(lambda rate: score(outer, rate), inner, most=most)
     best = {"outer": outer, "inner": inner}
-    finals: dict[str, float | None] = {}
+    trials = {
+        name: dict(zip((f"{rate:.4g}" for rate in of), finite_list(of.values()), strict=True))
+        for name, of in tried.items()
+    }
     if further:
         finalists = sorted(scores, key=lambda rates: scores[rates])[-FINALISTS:]
         means = {
             rates: float(np.mean([scores[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
         }
         outer, inner = max(means, key=lambda rates: means[rates])
-        finals = {f"{rates[0]:.4g}, {rates[1]:.4g}": _finite(mean) for rates, mean in means.items()}
-    return Tuned(
-        outer,
-        inner,
-        {name: {f"{rate:.4g}": _finite(found) for rate, found in of.items()} for name, of in tried.items()}
-        | ({"finals": finals} if finals else {}),
-        [name for name, of in tried.items() if best[name] in (min(of), max(of))],
-    )
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no infinities."""
-    return float(value) if np.isfinite(value) else None
+        trials["finals"] = dict(zip((f"{o:.4g}, {i:.4g}" for o, i in means), finite_list(means.values()), strict=True))
+    return Tuned(outer, inner, trials, [name for name, of in tried.items() if best[name] in (min(of), max(of))])
 
 
 def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out: Path) -> dict[str, Any]:

@@ -29,9 +29,8 @@ from metarl.lanes import make_lanes
 from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
 from metarl.rollout import rollout
-from metarl.run_directory import read_config
+from metarl.run_directory import read_config, read_metrics
 from metarl.tasks import Tasks
-from metarl.training import read_metrics
 from metarl.types import Episodes, TaskParams
 
 STEPS = 4

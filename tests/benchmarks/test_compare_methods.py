@@ -8,7 +8,7 @@ import pytest
 from benchmarks.rl import compare_methods
 from benchmarks.rl.methods import SUITES, methods_on
 from metarl.config_files import load_preset
-from metarl.training import read_metrics
+from metarl.run_directory import read_metrics
 from metarl.validation import validate
 
 COLLECTIONS = {"maml": 2, "maml-trpo": 2, "promp": 2, "reptile": 3, "pretrain": 1}
@@ -41,13 +41,13 @@ def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
     monkeypatch.setattr(compare_methods, "finished_run", finished)
     monkeypatch.setattr(compare_methods, "score_of", score)
     suite = SUITES["coupled-direction"]
-    found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, trials=6)
+    found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=6)
     assert found.outer == pytest.approx(0.081)
     assert found.inner == pytest.approx(0.05)
     assert found.at_edge == []
     assert len(found.trials["outer"]) == 6
     assert set(asked) == {1000}
-    short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, trials=3)
+    short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=3)
     assert short.at_edge == ["outer", "inner"]
 
 
@@ -60,7 +60,7 @@ def test_the_two_best_trials_are_repeated_where_seeds_differ(monkeypatch, tmp_pa
     monkeypatch.setattr(compare_methods, "finished_run", lambda place, algorithm, config: (config.adam.lr, config.seed))
     monkeypatch.setattr(compare_methods, "score_of", lambda run, config: scores[round(run[0], 6), run[1]])
     suite = SUITES["rover-direction"]
-    found = compare_methods.tuned(tmp_path, methods_on(suite)["joint training"], suite, trials=5)
+    found = compare_methods.tuned(tmp_path, methods_on(suite)["joint training"], suite, most=5)
     assert found.outer == pytest.approx(0.003)
     assert found.trials["finals"] == {"0.009, 0.1": pytest.approx(3.0), "0.003, 0.1": pytest.approx(14 / 3)}
 
