@@ -6,6 +6,7 @@ A task is a value of a family's `task_space` (a Dict space); a batch is the same
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,9 +141,7 @@ class UniformSplits:
     def kind(self) -> str:
         """Disjoint where something continuous varies, so that no task is drawn twice; otherwise splits share tasks."""
         entries = self.train_space.spaces.values()
-        varies = any(
-            isinstance(e, spaces.Box) and e.dtype.kind == "f" and bool((e.low < e.high).any()) for e in entries
-        )
+        varies = any(isinstance(e, spaces.Box) and _is_continuous(e) and bool((e.low < e.high).any()) for e in entries)
         return "disjoint" if varies else "shared"
 
     @property
@@ -204,11 +203,29 @@ def shared_splits(tasks: Sequence[Task]) -> ListedSplits:
 
 def _uniform(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:
     """n uniform draws from a Dict space, task by task, so that more draws begin with the same tasks."""
+    if space.spaces and all(_is_continuous(entry) for entry in space.spaces.values()):
+        return _uniform_continuous(space, n, rng)
     return batch_tasks([{name: _draw(name, entry, rng) for name, entry in space.spaces.items()} for _ in range(n)])
 
 
+def _uniform_continuous(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:
+    """The same numbers by a single call, which takes them from the generator in the order of the rows."""
+    boxes: dict[str, Any] = dict(space.spaces)
+    low, high = (np.concatenate([getattr(b, end).ravel() for b in boxes.values()]) for end in ("low", "high"))
+    ends = np.cumsum([math.prod(box.shape) for box in boxes.values()])
+    parts = np.split(rng.uniform(low, high, (n, len(low))), ends[:-1], axis=1)
+    return {
+        name: part.reshape(n, *box.shape).astype(box.dtype)
+        for (name, box), part in zip(boxes.items(), parts, strict=True)
+    }
+
+
+def _is_continuous(entry: spaces.Space) -> bool:
+    return isinstance(entry, spaces.Box) and bool(np.issubdtype(entry.dtype, np.floating))
+
+
 def _draw(name: str, entry: spaces.Space, rng: np.random.Generator) -> Any:
-    if isinstance(entry, spaces.Box) and np.issubdtype(entry.dtype, np.floating):
+    if isinstance(entry, spaces.Box) and _is_continuous(entry):
         return rng.uniform(entry.low, entry.high, entry.shape).astype(entry.dtype)
     if isinstance(entry, spaces.Box):
         return rng.integers(entry.low, entry.high, entry.shape, dtype=entry.dtype, endpoint=True)

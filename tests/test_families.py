@@ -184,6 +184,15 @@ def test_discrete_and_integer_entries_are_drawn_within_their_space():
     assert set(tasks["n"].flatten()) == {1, 2, 3, 4}
 
 
+def test_continuous_tasks_are_drawn_number_by_number_in_the_order_of_tasks():
+    space = spaces.Dict({"x": spaces.Box(-1, 3, (2,)), "y": spaces.Box(0.0, 5.0, (), np.float64)})
+    tasks, rng = UniformSplits(space).sample(7, "meta-train", np.random.default_rng(4)), np.random.default_rng(4)
+    assert {name: values.dtype for name, values in tasks.items()} == {"x": np.float32, "y": np.float64}
+    for task in range(7):
+        assert tasks["x"][task].tolist() == [np.float32(rng.uniform(-1, 3)) for _ in range(2)]
+        assert tasks["y"][task] == rng.uniform(0, 5)
+
+
 def test_tasks_survive_json_and_files(tmp_path, family):
     tasks = draw(family, 5, "meta-test")
     path = tmp_path / "tasks.json"

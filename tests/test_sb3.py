@@ -239,6 +239,30 @@ def test_nothing_pickled_is_executed(run, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+def test_a_model_that_would_fill_the_memory_is_refused_before_it_is_unpacked(run, tmp_path):
+    export_model(run, tmp_path / "m.zip")
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(8 << 20))
+
+    def written(name, **changed):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part, data in (parts | changed).items():
+                archive.writestr(part, data)
+        return tmp_path / name
+
+    for changed in ({"policy.pth": bytes(8 << 20)}, {"policy.pth": inner.getvalue()}):
+        with pytest.raises(RunError, match="would unpack to"):
+            read_model(written("big.zip", **changed))
+    with zipfile.ZipFile(tmp_path / "told.zip", "w") as archive:
+        for part, data in (parts | {"data": b" " * (17 << 20)}).items():
+            archive.writestr(part, data)
+    with pytest.raises(RunError, match="more than 16 MiB"):
+        read_model(tmp_path / "told.zip")
+
+
 @pytest.fixture(scope="module")
 def misfits(tmp_path_factory, run):
     """Models that are no theta of an 8-6 tanh policy on navigation2d."""

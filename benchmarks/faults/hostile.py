@@ -42,9 +42,9 @@ def tensors(header: dict[str, Any] | bytes, data: bytes = b"", length: int | Non
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-def zipped(members: dict[str, bytes]) -> bytes:
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", compression) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return file.getvalue()
@@ -67,6 +67,42 @@ def tensor_files(mark: Path) -> dict[str, bytes]:
         "a type that does not exist": tensors({"a": {**entry, "dtype": "F7"}}, bytes(8)),
         "other tensors than the model's": tensors({"a": entry}, bytes(8)),
         "no bytes": b"",
+    }
+
+
+def models(mark: Path) -> dict[str, bytes]:
+    """What lies where a model that Stable-Baselines3 saved is expected."""
+    import torch
+
+    def saved(value: Any) -> bytes:
+        file = io.BytesIO()
+        torch.save(value, file)
+        return file.getvalue()
+
+    layer, none = saved({"action_net.weight": torch.zeros(2, 2)}), saved(None)
+    endless = torch.zeros(1).expand(1 << 40)
+    inflated = zipped({"archive/data.pkl": bytes(300 << 20), "archive/version": b"3"})
+
+    def parts(policy: bytes = layer, variables: bytes = none, data: bytes = b"{}", **more: bytes) -> dict[str, bytes]:
+        return {"policy.pth": policy, "pytorch_variables.pth": variables, "data": data, **more}
+
+    def model(*given: bytes, **named: bytes) -> bytes:
+        return zipped(parts(*given, **named), zipfile.ZIP_STORED)
+
+    return {
+        "a pickled model": pickle.dumps(Payload(mark)),
+        "a model with pickled parameters": model(pickle.dumps(Payload(mark))),
+        "a model whose parameters execute code": model(saved({"action_net.weight": Payload(mark)})),
+        "a model whose variables execute code": model(variables=saved({"log_ent_coef": Payload(mark)})),
+        "a model that is pickled data": model(data=pickle.dumps(Payload(mark))),
+        "a model that unpacks to 300 MB": zipped(parts(bytes(300 << 20))),
+        "a model with a zip bomb inside": model(inflated),
+        "a model with 50 MB of description": model(data=b"[" + b"0," * (25 << 20)),
+        "a deeply nested description": model(data=b'{"a":' * 200_000),
+        "a tensor of 2^40 numbers in four bytes": model(saved({"action_net.weight": endless})),
+        "a model with a member above it": model(**{"../../mark": b"here"}),
+        "half a model": model()[: len(model()) // 2],
+        "a model of no files": zipped({}),
     }
 
 
@@ -128,6 +164,12 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
         policy = place / "policy.safetensors"
         policy.write_bytes(data)
         judge.refused(f"{name}, as a policy", forked(lambda policy=policy: _load(policy), place / "load.log"))  # type: ignore[misc]
+    for name, data in models(mark).items():
+        model = place / "model.zip"
+        model.write_bytes(data)
+        line = [*training(place / "hostile-start", iterations=1, every=1), "--initialise-from", str(model)]
+        judge.refused(name, metarl(line, place / "model.log", little_memory))
+        shutil.rmtree(place / "hostile-start", ignore_errors=True)
     for file, contents in (("config.toml", configurations), ("checkpoints/00000006/manifest.json", manifests)):
         for name, data in contents(mark).items():
             run = _copy(whole, place)

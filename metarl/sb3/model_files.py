@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,11 @@ from metarl.errors import RunError
 from metarl.types import Params
 
 ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu"}
+
+MOST_INFLATION = 4
+"""Times its own size that an archive may unpack to: `model.save` and torch store what they write uncompressed."""
+MOST_DESCRIPTION = 16 << 20
+"""Bytes of the JSON description, which holds no arrays."""
 
 
 class SavedModel(NamedTuple):
@@ -35,8 +42,11 @@ def read_model(path: Path | str) -> SavedModel:
     place = Path(path)
     try:
         with zipfile.ZipFile(place) as archive:
+            _check_unpacked(archive, place.stat().st_size)
             policy = _tensors(archive.read("policy.pth"))
             learned = _tensors(archive.read("pytorch_variables.pth"))
+            if archive.getinfo("data").file_size > MOST_DESCRIPTION:
+                raise ValueError(f"its description has more than {MOST_DESCRIPTION >> 20} MiB")
             described = json.loads(archive.read("data"))
     except OSError as error:
         raise RunError(f"{place}: cannot be read: {error.strerror or error}") from None
@@ -60,8 +70,25 @@ def is_target(name: str) -> bool:
     return name.partition(".")[0].endswith("_target")
 
 
+def _check_unpacked(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError for an archive of `size` bytes that would fill the memory when it is unpacked."""
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > MOST_INFLATION * size:
+        raise ValueError(f"{size} bytes would unpack to {unpacked}; expected at most {MOST_INFLATION} times as many")
+
+
 def _tensors(data: bytes) -> dict[str, Tensor]:
-    loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    file = io.BytesIO(data)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            _check_unpacked(archive, len(data))
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about a pickle protocol, which is none of torch's own files
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # torch's own words recommend to load it all the same.
+        raise ValueError("objects other than tensors are in them, which are not loaded") from None
     if loaded is None:  # what is saved where there are no variables beside the policy
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):

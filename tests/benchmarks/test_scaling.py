@@ -24,11 +24,17 @@ def test_the_report_says_what_is_met():
     def runs(seconds):
         return [{"seconds": seconds, "exchanged_bytes": {}, "backtracks": 0, "beside_iterations": 1.0}]
 
-    shapes = {(1, 1): [4.0, 9.0, 5.0], (2, 1): [2.5], (1, 2): [2.0]}
-    found = {scaling.Arrangement(*shape, 20): runs(seconds) for shape, seconds in shapes.items()}
+    shapes = {
+        (1, 1, 20): [4.0, 9.0, 5.0], (2, 1, 20): [2.5], (1, 2, 20): [2.0],
+        (1, 1, 40): [6.0], (2, 1, 40): [5.0], (1, 2, 40): [5.5],
+    }  # fmt: skip
+    found = {scaling.Arrangement(*shape): runs(seconds) for shape, seconds in shapes.items()}
     text = scaling.report(found, 20)
-    assert "2.00 times faster than one with one (efficiency 100%); wanted at least 1.6: met" in text
+    assert "with 20 tasks two processes with a thread each are 2.00 times faster" in text
+    assert "with one (efficiency 100%); wanted at least 1.6: met" in text
     assert "0.80 times as fast as one with two threads; wanted at least 1: missed" in text
+    assert "1.20 times faster than one with one (efficiency 60%); wanted at least 1.6: missed" in text
+    assert "1.10 times as fast as one with two threads; wanted at least 1: met" in text
 
 
 def test_the_model_of_an_iteration():
