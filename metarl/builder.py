@@ -134,6 +134,7 @@ def problem_over(
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         surrogate=config.inner.estimator,
+        worker_retries=config.worker_retries,
     )
 
 

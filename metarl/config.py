@@ -118,8 +118,6 @@ class RunConfig:
     rank_timeout: float = 300.0
     """Seconds after which a process that others wait for counts as lost, where torchrun started several."""
     inner: AdaptationConfig = field(default_factory=AdaptationConfig)
-    worker_retries = 0
-    """Not an option here: only environments are stepped by workers, which can fail."""
     initialise_from = None
     """Not an option here: only policies are kept in files that others write."""
 
@@ -161,7 +159,7 @@ class TrainConfig(RunConfig):
     worker_timeout: float = 60.0
     """Seconds after which a worker that does not answer counts as hung."""
     worker_retries: int = 2
-    """New attempts at an iteration, with new workers, after one raised, died or hung."""
+    """New attempts at collecting episodes, with new workers, after one raised, died or hung."""
     inner: InnerConfig = field(default_factory=InnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 

@@ -5,6 +5,7 @@ Reinforcement learning is one such problem; supervised few-shot tasks are anothe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metarl import reductions
+from metarl.errors import WorkerFault
 from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.policies import Distribution, Policy
@@ -80,7 +82,9 @@ class ReinforcementLearning:
     """Policy-gradient reinforcement learning.
 
     `lanes_for(tasks)` builds the environments of a batch of tasks; they are built once and then re-tasked.
-    The budget of each task in each step is `episodes`, or at least `transitions` in whole episodes.
+    The budget of each task in each step is `episodes`, or at least `transitions` in whole episodes. Where a worker
+    fails, the episodes are collected again with new workers, at most `worker_retries` times: the same episodes, since
+    random numbers depend on the key alone.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class ReinforcementLearning:
         gamma: float = 0.99,
         gae_lambda: float = 1.0,
         surrogate: str = "low-variance",
+        worker_retries: int = 0,
     ) -> None:
         self.policy = policy
         self.horizon = horizon
@@ -101,6 +106,7 @@ class ReinforcementLearning:
         self.transitions = transitions
         self.gamma = gamma
         self.gae_lambda = gae_lambda
+        self.worker_retries = worker_retries
         self._lanes_for = lanes_for
         self._surrogate = SURROGATES[surrogate]
         self._needs_order = surrogate == "dice"
@@ -110,21 +116,33 @@ class ReinforcementLearning:
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key) -> Episodes:
         """Episodes of every task under its own parameters; raises Divergence where those have diverged."""
         self.policy.check(params)
+        for retries in reversed(range(self.worker_retries + 1)):
+            try:
+                return collect(
+                    self._lanes_of(tasks),
+                    self.policy,
+                    params,
+                    key,
+                    horizon=self.horizon,
+                    episodes=self.episodes,
+                    transitions=self.transitions,
+                )
+            except WorkerFault as error:
+                self.close()
+                if retries == 0:
+                    raise
+                warnings.warn(f"{error}; tried again with new workers", stacklevel=2)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _lanes_of(self, tasks: Tasks) -> Lanes:
+        """The lanes, built once, at work on these tasks."""
         if self._lanes is None or self._lanes.tasks != number_of_tasks(tasks):
             self.close()
             self._lanes = self._lanes_for(tasks)
         elif tasks is not self._tasks:
             self._lanes.set_tasks(tasks)
         self._tasks = tasks
-        return collect(
-            self._lanes,
-            self.policy,
-            params,
-            key,
-            horizon=self.horizon,
-            episodes=self.episodes,
-            transitions=self.transitions,
-        )
+        return self._lanes
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
         """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it."""

@@ -20,7 +20,7 @@ from metarl.builder import DTYPES, as_trained, build_rule, check_device, fitting
 from metarl.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
 from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
-from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError, WorkerFault
+from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
@@ -230,7 +230,7 @@ class _Training:
         return {self.domain.measure: metrics.pop("return"), **metrics}
 
     def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
-        """The algorithm's step, tried again with new workers where one failed: the same step, whoever computes it."""
+        """The algorithm's step on this process's share of the tasks."""
         key = self.root.at("iteration", number)
 
         def of(part: slice, place: int) -> tuple[State, dict[str, Any]]:
@@ -239,16 +239,7 @@ class _Training:
                 self.state, problem, own, key.from_task(part.start), self.rule, self.config, progress
             )
 
-        for retries in reversed(range(self.config.worker_retries + 1)):
-            try:
-                return on_share(self.config.meta_batch_size, self.config.ordered_sums, of)
-            except WorkerFault as error:
-                for problem in self.problems:
-                    problem.close()
-                if retries == 0:
-                    raise
-                warnings.warn(f"iteration {number}: {error}; tried again with new workers", stacklevel=2)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return on_share(self.config.meta_batch_size, self.config.ordered_sums, of)
 
     def _save(self, events: Events | None, *, validate: bool = True) -> None:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""

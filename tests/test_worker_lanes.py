@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from troubled import TROUBLED
 
+from metarl.api import evaluate
 from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
 from metarl.declared import declare_family
 from metarl.errors import EnvironmentFault, WorkerFault
@@ -77,12 +78,12 @@ def config(**options):
     )  # fmt: skip
 
 
-def test_an_iteration_is_repeated_with_new_workers(tmp_path, monkeypatch):
+def test_episodes_are_collected_again_with_new_workers(tmp_path, monkeypatch):
     """What a run learns is the same as if its worker had never died."""
     monkeypatch.setattr(TROUBLED.splits, "sample", lambda n, split, rng: {"trouble": np.array([0, 2])})
     mark = tmp_path / "troubled"
     monkeypatch.setenv("TROUBLED_ONCE", str(mark))
-    with pytest.warns(UserWarning, match=r"iteration 1: .*worker 1 died .* at step 3; tried again with new workers"):
+    with pytest.warns(UserWarning, match=r".*worker 1 died .* at step 3; tried again with new workers"):
         train("maml-trpo", config(workers=2), tmp_path / "died")
     assert mark.exists()
     with warnings.catch_warnings():
@@ -91,6 +92,12 @@ def test_an_iteration_is_repeated_with_new_workers(tmp_path, monkeypatch):
     returns = [[record["return"] for record in read_metrics(tmp_path / run)] for run in ("died", "alone")]
     assert returns[0] == returns[1]
     assert len(returns[0]) == 2
+    budget = {"tasks": 2, "episodes": 2, "steps": 1}
+    undisturbed = evaluate(tmp_path / "died", **budget)
+    mark.unlink()
+    with pytest.warns(UserWarning, match="tried again with new workers"):
+        assert evaluate(tmp_path / "died", **budget) == undisturbed
+    assert mark.exists()
 
 
 def test_repetition_ends_and_leaves_the_checkpoint(tmp_path, monkeypatch):

@@ -95,16 +95,22 @@ def _evaluate(tally: Tally, whole: Path, output: Path, mode: str, fault: str) ->
 
 
 def _retry(tally: Tally, place: Path, fault: str) -> None:
-    """A worker that fails once is replaced, and the run is bitwise the one in which none failed."""
-    run, mark = place / f"retried-{fault}", place / f"once-{fault}"
+    """A worker that fails once is replaced: run and evaluation are bitwise those in which none failed."""
+    run = place / f"retried-{fault}"
     line = ["train", "maml", "--family", MODES["workers"][0], *TINY, "--iterations", "2", "--workers", "2"]
-    process = metarl(
-        [*line, "--worker-timeout", "2", "--run-dir", str(run)],
-        run.with_suffix(".log"),
-        lambda: os.environ.update(FAULT=fault, FAULT_ONCE=str(mark)),
-    )
-    code, said = process.wait(), process.said
-    kept = code == 0 and mark.exists() and "tried again with new workers" in said
-    if tally.check(kept, f"{fault} once: {code}, {said[-300:]!r}"):
+    if _once(tally, fault, [*line, "--worker-timeout", "2", "--run-dir", str(run)], run.with_suffix(".log")):
         found = difference(place / "whole-synchronous", run)
         tally.check(found is None, f"{fault} once: {found}")
+        evaluate = ["evaluate", str(run), "--tasks", "2", "--episodes", "2", "--steps", "1", "--json"]
+        once, never = (place / f"{fault}-{name}.json" for name in ("once", "never"))
+        assert metarl([*evaluate, str(never)], place / "never.log").wait() == 0
+        if _once(tally, fault, [*evaluate, str(once)], place / "once.log"):
+            tally.check(once.read_text() == never.read_text(), f"{fault} once, evaluate: another result")
+
+
+def _once(tally: Tally, fault: str, line: list[str], log: Path) -> bool:
+    mark = log.with_suffix(".mark")
+    process = metarl(line, log, lambda: os.environ.update(FAULT=fault, FAULT_ONCE=str(mark)))
+    code, said = process.wait(), process.said
+    kept = code == 0 and mark.exists() and "tried again with new workers" in said
+    return tally.check(kept, f"{line[0]}, {fault} once: {code}, {said[-300:]!r}")
