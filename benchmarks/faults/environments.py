@@ -104,7 +104,7 @@ def _retry(tally: Tally, place: Path, fault: str) -> None:
         evaluate = ["evaluate", str(run), "--tasks", "2", "--episodes", "2", "--steps", "1", "--json"]
         once, never = (place / f"{fault}-{name}.json" for name in ("once", "never"))
         assert metarl([*evaluate, str(never)], place / "never.log").wait() == 0
-        if _once(tally, fault, [*evaluate, str(once)], place / "once.log"):
+        if _once(tally, fault, [*evaluate, str(once)], place / f"{fault}-once.log"):
             tally.check(once.read_text() == never.read_text(), f"{fault} once, evaluate: another result")
 
 

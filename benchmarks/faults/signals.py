@@ -28,11 +28,13 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     started = time.monotonic()
     assert metarl(training(whole), place / "whole.log").wait() == 0
     seconds = time.monotonic() - started
-    for number in range(10 if quick else 50):
-        run, log = place / f"stopped-{number}", place / f"stopped-{number}.log"
+    stops, attempt = 0, 0
+    while stops < (10 if quick else 50):
+        run, log = place / f"stopped-{attempt}", place / f"stopped-{attempt}.log"
+        attempt += 1
         number_of_signal = rng.choice([signal.SIGINT, signal.SIGTERM])
         process = metarl(training(run), log)
-        _stop(tally, process, run, number_of_signal, rng.uniform(0.02, 0.9 * seconds))
+        stops += _stop(tally, process, run, number_of_signal, rng.uniform(0.02, 0.9 * seconds))
         again = metarl(["resume", str(run)] if (run / "config.toml").exists() else training(run), log)
         if tally.check(again.wait() == 0, f"{run.name}: resume ended with {again.status}: {again.said[-300:]}"):
             found = difference(whole, run)
@@ -43,13 +45,14 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     return tally
 
 
-def _stop(tally: Tally, process: Process, run: Path, number: signal.Signals, delay: float) -> None:
+def _stop(tally: Tally, process: Process, run: Path, number: signal.Signals, delay: float) -> bool:
+    """Whether the signal met a process that was running."""
     moment = time.monotonic() + delay
     while process.running() and time.monotonic() < moment:
         time.sleep(0.001)
     if not process.running():
         tally.count("ended before the signal")
-        return
+        return False
     sent = time.monotonic()
     process.kill(number)
     code = process.wait(30.0)
@@ -65,6 +68,7 @@ def _stop(tally: Tally, process: Process, run: Path, number: signal.Signals, del
     if iterations and not finished:
         there = (run / "checkpoints" / f"{iterations:08d}").exists()
         tally.check(there and (saved or "stopped" in said), f"{number.name}: {iterations} iterations, {said!r}")
+    return True
 
 
 def _iteration(run: Path) -> float:
