@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,15 @@ def test_the_inner_loop_is_stable_baselines3s_own_learn():
     assert same(learned.params, dict(model.policy.state_dict()))
     assert learned.transitions == model.num_timesteps == 128
     set_random_seed(0)
+
+
+def test_learning_leaves_nothing_in_the_temporary_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    config = tiny()
+    opened = workload(config)
+    tasks = opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
+    opened.problem(training=True).learn(initial_theta(config, opened.model, 1), tasks, Key(7), 1e-3, 64, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_reptile_moves_theta_towards_the_mean_of_what_was_learned(tmp_path):

@@ -154,8 +154,12 @@ class Learner:
 
         Optimisers start afresh, and so do replay buffers, which would hold other tasks' transitions.
         """
+        from stable_baselines3.common.logger import Logger
+
         model = self.build(learning_envs(self.family, tasks, self.config.sb3.n_envs), seed_of(key), lr)
         give_parameters(model, theta)
+        # Without a logger of its own, each call of `learn` leaves a folder in the system's temporary directory.
+        model.set_logger(Logger(folder=None, output_formats=[]))
         return model
 
     def learn(self, model: BaseAlgorithm, timesteps: int) -> float | None:
