@@ -30,6 +30,13 @@ class Adaptation(NamedTuple):
     transitions: int
     objective: Tensor
     """Objective of the last data that was collected, for each task."""
+    successes: list[float | None]
+    """Mean success rates beside the returns; None where nothing is known of them."""
+
+    def measured(self) -> dict[str, Any]:
+        """What every outer update reports of its data."""
+        known = {"success": self.successes} if any(value is not None for value in self.successes) else {}
+        return {"return": self.returns, **known, "transitions": self.transitions}
 
 
 def collect_adaptation(
@@ -50,14 +57,18 @@ def collect_adaptation(
     at = begin(theta, number_of_tasks(tasks))
     supports: list[Any] = []
     returns: list[float | None] = []
+    successes: list[float | None] = []
     transitions, collected = 0, None
     for step in range(steps + 1):
         if step == steps and not query:
             returns.append(None)
+            successes.append(None)
             break
         with phase("collect"), torch.no_grad():
             collected = problem.collect(at.params, tasks, key.at(step))
             returns.append(float(mean_over_tasks(collected.score)))
+            rates = collected.success
+            successes.append(None if rates is None else float(mean_over_tasks(rates)))
             transitions += collected.transitions
         if step < steps:
             supports.append(collected.data)
@@ -65,4 +76,4 @@ def collect_adaptation(
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
     assert collected is not None
     last = collected.data if query else None
-    return Adaptation(at.params, supports, last, returns, total(transitions), collected.objective)
+    return Adaptation(at.params, supports, last, returns, total(transitions), collected.objective, successes)

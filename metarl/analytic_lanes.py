@@ -45,6 +45,8 @@ class AnalyticLanes:
                 for x in (family.action_space.low, family.action_space.high)
             )
             self._bounds = (low, high)
+        self.succeeded: Bool[Tensor, "tasks episodes"] | None = None
+        """Which lanes' last step was a success; None in families that know none."""
         self.set_tasks(tasks)
 
     def set_tasks(self, tasks: Tasks) -> None:
@@ -94,6 +96,10 @@ class AnalyticLanes:
             self._expect("an observation", self._observation, self.family.observation_space.shape)
             self._expect("rewards", reward, ())
             self._expect("terminations", terminated, (), torch.bool)
+        with self._naming("succeeded"):
+            self.succeeded = self.family.succeeded(self._task, self.state)
+            if self.succeeded is not None:
+                self._expect("successes", self.succeeded, (), torch.bool)
         return self._observed(), reward.to(self.dtype), terminated
 
     @contextmanager
@@ -180,7 +186,9 @@ class AnalyticEnv(gymnasium.Env):
         single = observation[0, 0].numpy().copy()
         self._history.append(single)
         ended = bool(terminated)
-        return single, float(reward), ended, not ended and self._steps >= self.family.horizon, {}
+        successes = self._lanes.succeeded
+        info = {} if successes is None else {"success": bool(successes)}
+        return single, float(reward), ended, not ended and self._steps >= self.family.horizon, info
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         if self.render_mode is None:
@@ -242,7 +250,9 @@ class AnalyticVectorEnv(VectorEnv):
         observation, reward, terminated = (x.flatten(0, 1).cpu().numpy() for x in self.lanes.step(batched))
         self._steps = self._steps + 1
         truncated = ~terminated & (self._steps >= self.family.horizon)
-        return observation, reward, terminated, truncated, {}
+        successes = self.lanes.succeeded
+        info = {} if successes is None else {"success": successes.flatten().cpu().numpy()}
+        return observation, reward, terminated, truncated, info
 
 
 def _one(task: Task) -> Tasks:

@@ -16,7 +16,7 @@ from metarl.config import RunConfig, TrainConfig
 from metarl.config_files import from_mapping, load_preset, preset_for
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
 from metarl.errors import ConfigError
-from metarl.evaluation import adaptation_curve, finite_list, summarise, worse_after_adaptation
+from metarl.evaluation import AdaptationCurve, adaptation_curve, finite_list, summarise, worse_after_adaptation
 from metarl.inner import InnerRule
 from metarl.known_algorithms import find_algorithm
 from metarl.plugins import family_variants
@@ -214,5 +214,14 @@ def measured(
         "average": domain.average,
         domain.measure: summarise(per_task, domain.average),
         "per_task": [finite_list(row) for row in per_task],
+        **_successes(curve),
         "worse_after_adaptation": worse_after_adaptation(per_task),
     }
+
+
+def _successes(curve: AdaptationCurve) -> dict[str, Any]:
+    """Success rates as a result has them. A rate is a mean, so the interval is that of the mean."""
+    if curve.successes is None:
+        return {}
+    rates = curve.successes.numpy()
+    return {"success": summarise(rates, "mean"), "success_per_task": [finite_list(row) for row in rates]}

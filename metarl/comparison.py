@@ -179,6 +179,22 @@ def stratified_intervals(
     return low, high
 
 
+def pooled(scores: np.ndarray, average: str) -> dict[str, list[float | None]]:
+    """Averages over seeds and tasks of scores (seeds, tasks, points), and the interval of one of them."""
+    low, high = stratified_intervals(scores, average)
+    return {
+        "mean": finite_list(scores.mean((0, 1))),
+        "iqm": finite_list(interquartile_mean(scores.reshape(-1, scores.shape[-1]))),
+        "ci95_low": finite_list(low),
+        "ci95_high": finite_list(high),
+    }
+
+
+def _table(results: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """An entry of the results of several seeds as (seeds, tasks, points), NaN where it is null."""
+    return np.array([[[np.nan if v is None else v for v in row] for row in result[name]] for result in results])
+
+
 def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
     """P(a run of ours beats a run of theirs), averaged over tasks, for scores (seeds, tasks); ties count half."""
     from scipy.stats import mannwhitneyu
@@ -226,9 +242,8 @@ def compare(
             for run in method.runs
         ]  # fmt: skip
         first = first or results[0]
-        per_task = np.array([[[np.nan if v is None else v for v in row] for row in r["per_task"]] for r in results])
+        per_task = _table(results, "per_task")
         scores[method.label] = per_task
-        low, high = stratified_intervals(per_task, domain.average)
         trained = method.initialisation == "trained"
         entries.append(
             {
@@ -240,12 +255,12 @@ def compare(
                 "inner_lr": method.inner_lr,
                 "later_inner_lr": method.later_inner_lr,
                 "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
-                domain.measure: {
-                    "mean": finite_list(per_task.mean((0, 1))),
-                    "iqm": finite_list(interquartile_mean(per_task.reshape(-1, steps + 1))),
-                    "ci95_low": finite_list(low),
-                    "ci95_high": finite_list(high),
-                },
+                domain.measure: pooled(per_task, domain.average),
+                **(
+                    {"success": pooled(_table(results, "success_per_task"), "mean")}
+                    if all("success_per_task" in result for result in results)
+                    else {}
+                ),
             }
         )
     last = {label: values[:, :, -1] for label, values in scores.items()}

@@ -63,7 +63,10 @@ class TrainingDisplay:
         # Outer updates without query data know no return after the last step.
         known = [_number(value, 1) for value in record[measure] if value is not None] or ["-"]
         after = f", {known[-1]} after adaptation" if len(known) > 1 else ""
-        text = f"{_words(measure)} {known[0]}{' before' if after else ''}{after}, {rate:,.0f} {unit.split('_')[-1]}/s"
+        succeeded = [_number(value) for value in record.get("success", []) if value is not None]
+        success = f", success {' to '.join(dict.fromkeys((succeeded[0], succeeded[-1])))}" if succeeded else ""
+        text = f"{_words(measure)} {known[0]}{' before' if after else ''}{after}{success}"
+        text += f", {rate:,.0f} {unit.split('_')[-1]}/s"
         number = record["iteration"]
         if self._progress:
             self._progress.update(self._bar, completed=number, description=text)
@@ -106,7 +109,9 @@ def print_evaluation(result: dict[str, Any]) -> None:
     averages = {"mean": _words(measure), "standard_error": "standard error"}
     if result["average"] == "iqm":
         averages["iqm"] = "IQM"
-    for column in ("step", _words(unit), *averages.values(), "95 % interval"):
+    success = result.get("success")
+    beside = ("success rate", "95 % interval") if success else ()
+    for column in ("step", _words(unit), *averages.values(), "95 % interval", *beside):
         table.add_column(column, justify="right")
     curve = result[measure]
     for step, used in enumerate(result[unit]):
@@ -114,7 +119,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
             str(step),
             str(used),
             *(_number(curve[name][step]) for name in averages),
-            f"{_number(curve['ci95_low'][step])} to {_number(curve['ci95_high'][step])}",
+            _interval(curve, step),
+            *((_number(success["mean"][step]), _interval(success, step)) if success else ()),
         )
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
@@ -142,6 +148,9 @@ def print_comparison(result: dict[str, Any]) -> None:
             f"{_number(value)}\n[{_number(low)}, {_number(high)}]"
             for value, low, high in zip(curve[result["average"]], curve["ci95_low"], curve["ci95_high"], strict=True)
         ]
+        if "success" in method:
+            rates = method["success"]["mean"]
+            cells = [f"{cell}\nsuccess {_number(rate)}" for cell, rate in zip(cells, rates, strict=True)]
         adaptation = method[f"adaptation_{result['unit']}"]
         granted = f"{adaptation[1]:,}" if len(adaptation) > 1 else "-"
         rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
@@ -174,6 +183,10 @@ def _number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "-"
     return f"{value:.{digits if abs(value) > 1 else digits + 2}f}"
+
+
+def _interval(curve: dict[str, Any], step: int) -> str:
+    return f"{_number(curve['ci95_low'][step])} to {_number(curve['ci95_high'][step])}"
 
 
 def _words(name: str) -> str:

@@ -28,6 +28,8 @@ class AdaptationCurve(NamedTuple):
     per_task: Float[Tensor, "tasks points"]
     transitions: list[float]
     """Mean transitions of one task collected before each point of the curve."""
+    successes: Float[Tensor, "tasks points"] | None = None
+    """Success rates beside the scores; None where nothing is known of them."""
 
 
 @runtime_checkable
@@ -67,6 +69,7 @@ def adaptation_curve(
     blocks = [slice(max(i, part.start), min(i + BLOCK, part.stop)) for i in range(0, n, BLOCK)]
     blocks = [block for block in blocks if block.start < block.stop]
     scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
+    successes, known = torch.zeros_like(scores), False
     used = [0] * (steps + 1)
     for number, block in enumerate(blocks):
         mine = take_tasks(tasks, block)
@@ -76,13 +79,17 @@ def adaptation_curve(
         for step in range(steps + 1):
             at, collected = _collect(problem, theta, at, mine, place.at(step), diverged)
             scores[block, step] = collected.score.double().cpu()
-            scores[[block.start + task for task in diverged], step] = float("nan")
+            if collected.success is not None:
+                known, successes[block, step] = True, collected.success.double().cpu()
+            for values in (scores, successes):
+                values[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
                 used[later] += collected.transitions
             if step < steps:
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
             progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))
-    return AdaptationCurve(scores[part], [total / max(part.stop - part.start, 1) for total in used])
+    transitions = [total / max(part.stop - part.start, 1) for total in used]
+    return AdaptationCurve(scores[part], transitions, successes[part] if known else None)
 
 
 def _collect(

@@ -93,6 +93,10 @@ class AnalyticFamily(TaskFamily):
     ) -> tuple[Any, Tensor, Tensor, Tensor]:
         """Next state, its observation, reward (*lanes) and termination (*lanes), for actions within their space."""
 
+    def succeeded(self, task: Mapping[str, Tensor], state: Any) -> Tensor | None:
+        """Whether the state after a step is a success (*lanes), booleans; None in families that know none."""
+        return None
+
     def draw(self, task: Task, observations: np.ndarray) -> np.ndarray:
         """An RGB picture (height, width, 3) of an episode so far; families without one raise FamilyError."""
         raise FamilyError(f"family '{self.name}' has no picture")

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from metarl.errors import Divergence, EnvironmentFault, MetarlError
 from metarl.families import TaskFamily
+from metarl.success import successes_in
 from metarl.tasks import Tasks
 
 
@@ -37,6 +38,8 @@ class HostLanes:
         self.device = torch.device(device)
         self.dtype = dtype
         self._ended = np.zeros(env.num_envs, bool)
+        self.succeeded: Bool[Tensor, "tasks episodes"] | None = None
+        """Which lanes' last step was called a success; None where the environments said nothing of it."""
 
     def set_tasks(self, tasks: Tasks) -> None:
         """Other tasks for the same lanes; an environment that cannot be re-tasked is rebuilt."""
@@ -78,13 +81,15 @@ class HostLanes:
             array = array + space.start
         self._steps += 1
         with self._naming("step"):
-            observation, reward, terminated, truncated, _ = self.env.step(array)
+            observation, reward, terminated, truncated, info = self.env.step(array)
             self._ended = np.asarray(terminated | truncated).reshape(self.env.num_envs)
             self._observation = self._tensor(observation)
+            successes = successes_in(info, self.env.num_envs)
+            self.succeeded = None if successes is None else self._flags(successes)
             return (
                 self._observation,
                 self._tensor(reward).reshape(self.tasks, self.episodes),
-                torch.as_tensor(self._ended, device=self.device).reshape(self.tasks, self.episodes),
+                self._flags(self._ended),
             )
 
     @contextmanager
@@ -98,6 +103,9 @@ class HostLanes:
             name = f"family '{self.family.name}'" if self.family is not None else "environment"
             raised = f"{method} raised {type(error).__name__}: {error} (step {self._steps})"
             raise EnvironmentFault(f"{name}: {raised}") from error
+
+    def _flags(self, array: np.ndarray) -> Bool[Tensor, "tasks episodes"]:
+        return torch.as_tensor(array, device=self.device).reshape(self.tasks, self.episodes)
 
     def _tensor(self, array: Any) -> Tensor:
         # A copy: a vector environment may return the same buffer at every step.

@@ -84,6 +84,15 @@ class MujocoFamily(TaskFamily):
     def ended(self, motion: Motion) -> Bool[np.ndarray, " lanes"]:
         return np.zeros(len(motion.position), bool)
 
+    def succeeded(self, tasks: Tasks, motion: Motion) -> Bool[np.ndarray, " lanes"] | None:
+        """Whether the step is a success; None in families that know none."""
+        return None
+
+    def told(self, tasks: Tasks, motion: Motion) -> dict[str, Any]:
+        """What a step's info says."""
+        successes = self.succeeded(tasks, motion)
+        return {} if successes is None else {"success": successes}
+
     def model_for(self, task: Task) -> Any:
         """The task's physics, never changed once made; families whose tasks differ in it return copies."""
         return self.model
@@ -191,7 +200,8 @@ class MujocoTaskEnv(gymnasium.Wrapper):
         position, velocity, sensors = (np.array(row)[None] for row in (data.qpos, data.qvel, data.sensordata))
         motion = Motion(before, position, velocity, control, sensors_before, sensors)
         reward = self.family.reward(self.tasks, motion)
-        return self.family.observe(motion)[0], float(reward[0]), bool(self.family.ended(motion)[0]), False, {}
+        info = {name: bool(values[0]) for name, values in self.family.told(self.tasks, motion).items()}
+        return self.family.observe(motion)[0], float(reward[0]), bool(self.family.ended(motion)[0]), False, info
 
 
 def motion_at_rest(data: Any) -> Motion:

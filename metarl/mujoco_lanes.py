@@ -91,7 +91,8 @@ class MujocoVectorEnv(VectorEnv):
         self._steps += 1
         terminated = self.family.ended(motion)
         truncated = ~terminated & (self._steps >= self.family.horizon)
-        return self._observations.copy(), self.family.reward(self._tasks, motion), terminated, truncated, {}
+        reward, info = self.family.reward(self._tasks, motion), self.family.told(self._tasks, motion)
+        return self._observations.copy(), reward, terminated, truncated, info
 
     def close(self, **arguments: Any) -> None:
         self._pool.close()

@@ -13,14 +13,23 @@ AVERAGES = {"iqm": "interquartile mean", "mean": "mean"}
 
 def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     """Score against adaptation steps, averages with their 95 % intervals, one line a result."""
-    figure = new_figure(6, 4)
-    axes = figure.add_subplot()
     first = next(iter(results.values()))
+    rated = "success" in first
+    figure = new_figure(11 if rated else 6, 4)
+    axes = figure.add_subplot(1, 1 + rated, 1)
     for label, result in results.items():
         curve = result[first["measure"]]
         steps = list(range(len(curve["mean"])))
         _draw_curve(axes, steps, curve, first["average"], label)
         axes.set_xticks(steps)
+    if rated:
+        success = figure.add_subplot(1, 2, 2)
+        for result in results.values():
+            _draw_curve(success, list(range(len(result["success"]["mean"]))), result["success"], "mean", None)
+        success.set_xlabel("adaptation step")
+        success.set_ylabel("success rate (mean over tasks)")
+        success.set_ylim(-0.02, 1.02)
+        success.grid(alpha=0.3)
     axes.set_xlabel("adaptation step")
     axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGES[first['average']]} over tasks)")
     axes.set_title(

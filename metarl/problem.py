@@ -21,7 +21,7 @@ from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
 from metarl.ranks import all_or_none, largest
 from metarl.returns import fit_to_returns, packed, policy_batch
-from metarl.rollout import collect, mean_returns, padded
+from metarl.rollout import collect, mean_returns, padded, success_rates, with_successes
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.types import Episodes, PolicyBatch, TaskParams
 
@@ -37,6 +37,8 @@ class Collected(NamedTuple):
     transitions: int
     objective: Float[Tensor, " tasks"]
     """What the outer loss descends on, in its own units: the gradient of -objective is that of the outer loss."""
+    success: Float[Tensor, " tasks"] | None = None
+    """Share of each task's episodes that succeeded; None where nothing is known of it."""
 
 
 class Problem(Protocol):
@@ -148,7 +150,10 @@ class ReinforcementLearning:
         """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it."""
         with all_or_none():
             episodes = self.episodes_of(params, tasks, key)
-        episodes = padded(episodes, *largest(*episodes.mask.shape[1:]))
+        *size, known = largest(*episodes.mask.shape[1:], int(episodes.successes is not None))
+        episodes = padded(episodes, *size)
+        if known:
+            episodes = with_successes(episodes)
         coefficients = fit_to_returns(episodes, self.gamma)
         batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
         if not self._needs_order:
@@ -158,7 +163,7 @@ class ReinforcementLearning:
         steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
         discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
         objective = discounted / episodes.mask.sum((1, 2)) / scale
-        return Collected(batch, mean_returns(episodes), episodes.transitions, objective)
+        return Collected(batch, mean_returns(episodes), episodes.transitions, objective, success_rates(episodes))
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
         return self.policy.act(params, data.observations)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -40,6 +42,7 @@ def rollout(
     if active is not None:
         running = running & active[:, None]
     observations, actions, log_probs, rewards, masks = [], [], [], [], []
+    successes: list[Tensor | None] = []
     with torch.no_grad():
         observation = lanes.reset(seeds)
         for t in range(horizon):
@@ -51,6 +54,7 @@ def rollout(
             masks.append(running)
             observation, reward, ended = lanes.step(action)
             rewards.append(reward)
+            successes.append(lanes.succeeded)
             running = running & ~ended
             # Asking costs a synchronisation on an accelerator; here it saves the rest of the horizon.
             if lanes.device.type == "cpu" and not running.any():
@@ -62,10 +66,11 @@ def rollout(
         torch.stack(log_probs, 2),
         torch.stack(rewards, 2),
         mask,
+        _stacked(successes),
     )
     _check_finite(episodes)
     if not bool(mask.all()):
-        episodes = _zero_masked(episodes)
+        episodes = zero_masked(episodes)
     return episodes
 
 
@@ -92,7 +97,7 @@ def collect(
             rounds.append(
                 rollout(lanes, policy, params, key, horizon=horizon, first_episode=len(rounds) * lanes.episodes)
             )
-        return _first_episodes(_join(rounds), wanted)
+        return joined(rounds).each(lambda x: x[:, :wanted])
     collected = rounds[0].mask.sum((1, 2))
     while bool((collected < transitions).any()):
         offset = len(rounds) * lanes.episodes
@@ -101,15 +106,23 @@ def collect(
         # Within a round a task takes episodes only until its budget is met.
         lengths = more.mask.sum(2)
         before = collected[:, None] + lengths.cumsum(1) - lengths
-        more = _zero_masked(more._replace(mask=more.mask & (before < transitions)[..., None]))
+        more = zero_masked(more._replace(mask=more.mask & (before < transitions)[..., None]))
         collected = collected + more.mask.sum((1, 2))
         rounds.append(more)
-    return _drop_empty_episodes(_join(rounds))
+    return _drop_empty_episodes(joined(rounds))
 
 
 def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
     """Mean undiscounted return of each task's episodes; those that ended early count with what they had."""
     return episodes.returns.nanmean(1)
+
+
+def success_rates(episodes: Episodes) -> Float[Tensor, " tasks"] | None:
+    """Share of each task's episodes that were successful at any of their steps; None where nothing is known of it."""
+    if episodes.successes is None:
+        return None
+    reached = (episodes.successes & episodes.mask).any(2)
+    return reached.sum(1) / episodes.mask[..., 0].sum(1)
 
 
 def padded(episodes: Episodes, number: int, steps: int) -> Episodes:
@@ -123,37 +136,40 @@ def padded(episodes: Episodes, number: int, steps: int) -> Episodes:
         room[:, :have, :long] = x
         return room
 
-    return Episodes(*(larger(x) for x in episodes))
+    return episodes.each(larger)
 
 
-def _zero_masked(episodes: Episodes) -> Episodes:
+def with_successes(episodes: Episodes) -> Episodes:
+    """The same, where nothing is known of success without any."""
+    known = episodes.successes is not None
+    return episodes if known else episodes._replace(successes=torch.zeros_like(episodes.mask))
+
+
+def zero_masked(episodes: Episodes) -> Episodes:
+    """The same with zeros where the mask is False."""
+
     def zeroed(x: Tensor) -> Tensor:
         hidden = ~episodes.mask
         return x.masked_fill(hidden.reshape(*hidden.shape, *[1] * (x.ndim - hidden.ndim)), 0)
 
-    return Episodes(
-        zeroed(episodes.observations),
-        zeroed(episodes.actions),
-        zeroed(episodes.log_probs),
-        zeroed(episodes.rewards),
-        episodes.mask,
-    )
+    return episodes.each(zeroed)
 
 
-def _join(rounds: list[Episodes]) -> Episodes:
+def joined(rounds: Sequence[Episodes]) -> Episodes:
+    """The episodes of several rounds one after another; shorter ones get masked steps."""
     if len(rounds) == 1:
         return rounds[0]
     steps = max(part.mask.shape[2] for part in rounds)
-
-    def padded(x: Tensor) -> Tensor:
-        missing = steps - x.shape[2]
-        return x if missing == 0 else torch.cat([x, x.new_zeros(*x.shape[:2], missing, *x.shape[3:])], 2)
-
-    return Episodes(*(torch.cat([padded(part[i]) for part in rounds], 1) for i in range(len(Episodes._fields))))
+    if any(part.successes is not None for part in rounds):
+        rounds = [with_successes(part) for part in rounds]
+    fields = zip(*(padded(part, part.mask.shape[1], steps) for part in rounds), strict=True)
+    return Episodes._make(None if parts[0] is None else torch.cat(parts, 1) for parts in fields)
 
 
-def _first_episodes(episodes: Episodes, n: int) -> Episodes:
-    return Episodes(*(x[:, :n] for x in episodes))
+def _stacked(flags: list[Tensor | None]) -> Bool[Tensor, "tasks episodes steps"] | None:
+    """Flags of one step after another; a step without any among others with some has none that is up."""
+    known = next((x for x in flags if x is not None), None)
+    return None if known is None else torch.stack([torch.zeros_like(known) if x is None else x for x in flags], 2)
 
 
 def _drop_empty_episodes(episodes: Episodes) -> Episodes:
@@ -161,7 +177,7 @@ def _drop_empty_episodes(episodes: Episodes) -> Episodes:
     used = episodes.mask[..., 0]
     order = torch.argsort(used.to(torch.int8), dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
     rows = torch.arange(len(order), device=order.device)[:, None]
-    return Episodes(*(x[rows, order] for x in episodes))
+    return episodes.each(lambda x: x[rows, order])
 
 
 def _check_finite(episodes: Episodes) -> None:

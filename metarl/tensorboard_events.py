@@ -50,12 +50,18 @@ class Events:
 
     def write(self, record: dict[str, Any]) -> None:
         number = record["iteration"]
-        self.write_scalars(self._domain.measure, record[self._domain.measure], number)
+        for name in (self._domain.measure, "success"):
+            self._write_curve(name, record.get(name, []), number)
         names = ("kl", "outer_loss", "gradient_norm", self._domain.unit)
         self._write({name: record[name] for name in names if name in record}, number)
         self._write({f"seconds/{name}": value for name, value in record.get("seconds", {}).items()}, number)
 
-    def write_scalars(self, name: str, curve: list[float | None], number: int) -> None:
+    def write_validation(self, found: dict[str, Any], number: int) -> None:
+        """Scores on meta-validation tasks, and success rates where there are any."""
+        self._write_curve("meta-validation", found[self._domain.measure], number)
+        self._write_curve("meta-validation-success", found.get("success", []), number)
+
+    def _write_curve(self, name: str, curve: list[float | None], number: int) -> None:
         self._write({f"{name}/step-{step}": value for step, value in enumerate(curve) if value is not None}, number)
 
     def _write(self, scalars: Mapping[str, float], number: int) -> None:

@@ -27,7 +27,7 @@ from metarl.inner import within_bounds
 from metarl.launch import restarts
 from metarl.manifest import data_used, list_checkpoints
 from metarl.randomness import Key
-from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, state_from_first
+from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, largest, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
 from metarl.soundness import check_sound
 from metarl.stop_signals import StopSignals
@@ -263,7 +263,7 @@ class _Training:
                     prune(self.run_dir, self.config.keep_checkpoints, self.iteration)
         self.saved = self.iteration
         if events is not None and facts["meta_validation"] is not None:
-            events.write_scalars("meta-validation", facts["meta_validation"][self.domain.measure], self.iteration)
+            events.write_validation(facts["meta_validation"], self.iteration)
 
     def _validate(self) -> dict[str, Any] | None:
         """Mean scores at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""
@@ -278,14 +278,15 @@ class _Training:
         try:
             with all_or_none(), among(ALONE):
                 curves = [
-                    adaptation_curve(self.validation, theta, tasks, key, self.rule, steps, part=part).per_task
-                    for part in parts
+                    adaptation_curve(self.validation, theta, tasks, key, self.rule, steps, part=part) for part in parts
                 ]
         except (Divergence, EnvironmentFault) as error:
             self.validation.close()  # workers that failed are of no more use
             warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
-        means = finite_list(current().gather(torch.cat(curves)).mean(0))
-        if means[-1] is None:
-            return None
-        return {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
+        means = finite_list(current().gather(torch.cat([curve.per_task for curve in curves])).mean(0))
+        found = {"score": means[-1], self.domain.measure: means, "tasks": self.config.validation_tasks}
+        if largest(int(any(curve.successes is not None for curve in curves)))[0]:
+            rates = [curve.successes if curve.successes is not None else 0 * curve.per_task for curve in curves]
+            found["success"] = finite_list(current().gather(torch.cat(rates)).mean(0))
+        return None if means[-1] is None else found

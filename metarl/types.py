@@ -5,6 +5,7 @@ Axis names: `tasks` the meta-batch, `episodes` the episodes of one task, `steps`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from jaxtyping import Bool, Float
@@ -34,6 +35,12 @@ class Episodes(NamedTuple):
     log_probs: Float[Tensor, "tasks episodes steps"]
     rewards: Float[Tensor, "tasks episodes steps"]
     mask: Bool[Tensor, "tasks episodes steps"]
+    successes: Bool[Tensor, "tasks episodes steps"] | None = None
+    """Which steps the environment called a success; None where it says nothing of it."""
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Episodes:
+        """The same change made to every tensor that is there."""
+        return Episodes._make(x if x is None else change(x) for x in self)
 
     @property
     def returns(self) -> Float[Tensor, "tasks episodes"]:

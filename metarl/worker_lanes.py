@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from metarl.errors import FamilyError, WorkerFault
 from metarl.families import TaskFamily
+from metarl.success import joined_successes, successes_in
 from metarl.sync_lanes import lane_in_words
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.worker import PLACE
@@ -127,10 +128,14 @@ class WorkerVectorEnv(VectorEnv):
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
         for worker in self._workers:
             worker.send("step", {"actions": actions[worker.lanes.start : worker.lanes.stop]})
-        answers = [self._answer(worker)[:4] for worker in self._workers]
-        observations, rewards, terminated, truncated = (np.concatenate(part) for part in zip(*answers, strict=True))
+        *answers, infos = zip(*(self._answer(worker) for worker in self._workers), strict=True)
+        observations, rewards, terminated, truncated = (np.concatenate(part) for part in answers)
         self._observations = observations
-        return observations.copy(), rewards, terminated, truncated, {}
+        sizes = [len(worker.lanes) for worker in self._workers]
+        told = [successes_in(info, n) for info, n in zip(infos, sizes, strict=True)]
+        successes = joined_successes(told, sizes)
+        info = {} if successes is None else {"success": successes}
+        return observations.copy(), rewards, terminated, truncated, info
 
     def _answer(self, worker: _Worker, timeout: float | None = None) -> Any:
         """What a worker has to say, or a fault that names the lane and the step it was at."""

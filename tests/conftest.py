@@ -63,6 +63,11 @@ def tiny_config():
     )
 
 
+def tensors(episodes):
+    """The fields of episodes that are there."""
+    return [x for x in episodes if x is not None]
+
+
 def central_differences(function, vector, epsilon=1e-5):
     """Gradient of a scalar function of a float64 vector."""
     gradient = torch.zeros_like(vector)

@@ -19,7 +19,7 @@ LAYERS = [
     {"config_files", "manifest", "types", "tasks", "randomness", "trajectories"},
     {"ranks"},
     {"reductions", "turns", "stop_signals", "timing"},
-    {"families"},
+    {"families", "success"},
     {"declared", "policies", "convolution", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},
     {"losses", "analytic_lanes", "host_lanes", "worker", "mujoco_lanes", "trust_region"},
     {"worker_lanes"},

@@ -2,6 +2,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from conftest import tensors
 from gymnasium import spaces
 
 from metarl.analytic_lanes import AnalyticLanes
@@ -89,7 +90,7 @@ def test_more_episodes_than_lanes_are_the_same_as_that_many_lanes():
     params = stack(theta, 2)
     at_once = collect(lanes, policy, params, Key(1), horizon=6, episodes=5)
     in_rounds = collect(few, policy, params, Key(1), horizon=6, episodes=5)
-    for a, b in zip(at_once, in_rounds, strict=True):
+    for a, b in zip(tensors(at_once), tensors(in_rounds), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -98,7 +99,7 @@ def test_a_task_alone_is_the_first_of_a_batch():
     _, _, alone = setup(Noisy(), take_tasks(lengths(1, 2, 3), slice(0, 1)), 4, torch.float64)
     batch = rollout(lanes, policy, stack(theta, 3), Key(9), horizon=6)
     single = rollout(alone, policy, stack(theta, 1), Key(9), horizon=6)
-    for a, b in zip(batch, single, strict=True):
+    for a, b in zip(tensors(batch), tensors(single), strict=True):
         torch.testing.assert_close(a[:1], b)
 
 
@@ -106,7 +107,7 @@ def test_same_key_same_episodes_and_another_key_others():
     policy, theta, lanes = setup(Noisy(), lengths(1, 2), 3)
     params = stack(theta, 2)
     one, two, other = (rollout(lanes, policy, params, Key(k), horizon=6) for k in (1, 1, 2))
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(two), strict=True))
     assert not torch.equal(one.actions, other.actions)
 
 

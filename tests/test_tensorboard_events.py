@@ -42,7 +42,7 @@ def file_size_limit(size):
 def test_every_scalar_of_a_record_is_an_event(tmp_path):
     with Events(tmp_path, 0, REINFORCEMENT_LEARNING) as events:
         events.write(record(3))
-        events.write_scalars("meta-validation", [1.5], 3)
+        events.write_validation({"return": [1.5], "success": [None, 0.25]}, 3)
     (path,) = (tmp_path / "tensorboard").iterdir()
     assert written(path)[0].file_version == "brain.Event:2"
     assert scalars(path) == {
@@ -51,6 +51,7 @@ def test_every_scalar_of_a_record_is_an_event(tmp_path):
         ("kl", 3): 0.125,
         ("seconds/sampling", 3): 2.0,
         ("meta-validation/step-0", 3): 1.5,
+        ("meta-validation-success/step-1", 3): 0.25,
     }
 
 

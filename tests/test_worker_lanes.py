@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import tensors
 from gymnasium import spaces
 from troubled import TROUBLED
 
@@ -46,7 +47,7 @@ def test_any_number_of_workers_gives_the_same(family):
     alone = walk(family, 0, tasks)
     for workers in (1, 4):
         for ours, theirs in zip(alone, walk(family, workers, tasks), strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+            assert all(torch.equal(a, b) for a, b in zip(tensors(ours), tensors(theirs), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_ended_lanes_are_reset_in_their_workers():
     alone, shared = walk(TROUBLED, 0, tasks), walk(TROUBLED, 4, tasks)
     assert alone[0].mask.sum(2).tolist() == [[3, 3], [6, 6], [3, 3]]
     for ours, theirs in zip(alone, shared, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(tensors(ours), tensors(theirs), strict=True))
 
 
 def config(**options):

@@ -28,7 +28,7 @@ from metarl.evaluation import adaptation_curve
 from metarl.lanes import make_lanes
 from metarl.problem import ReinforcementLearning
 from metarl.randomness import Key
-from metarl.rollout import rollout
+from metarl.rollout import joined, rollout, zero_masked
 from metarl.run_directory import read_config, read_metrics
 from metarl.tasks import Tasks
 from metarl.types import Episodes, TaskParams
@@ -74,20 +74,11 @@ class FirstToFinish(ReinforcementLearning):
             rollout(self._lanes, self.policy, params, key, horizon=self.horizon, first_episode=lanes * i)
             for i in range(self.rounds)
         ]
-        padded = [pad(part, self.horizon) for part in parts]
-        joined = Episodes(*(torch.cat(fields, 1) for fields in zip(*padded, strict=True)))
-        lengths = joined.mask.sum(2).reshape(len(joined.mask), self.rounds, lanes)
+        episodes = joined(parts)
+        lengths = episodes.mask.sum(2).reshape(len(episodes.mask), self.rounds, lanes)
         ended_at = lengths.cumsum(1)
         kept = torch.stack([first_to_finish(*pair) for pair in zip(lengths, ended_at, strict=True)])
-        mask = joined.mask & kept.flatten(1)[..., None]
-        hidden = [x.masked_fill(~mask.reshape(*mask.shape, *[1] * (x.ndim - 3)), 0) for x in joined[:-1]]
-        return Episodes(*hidden, mask)
-
-
-def pad(episodes: Episodes, steps: int) -> Episodes:
-    """The same episodes with masked steps up to the horizon."""
-    missing = steps - episodes.mask.shape[2]
-    return Episodes(*(torch.cat([x, x.new_zeros(*x.shape[:2], missing, *x.shape[3:])], 2) for x in episodes))
+        return zero_masked(episodes._replace(mask=episodes.mask & kept.flatten(1)[..., None]))
 
 
 def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tensor:

@@ -40,8 +40,7 @@ def meta_step(
         theta, moments = adam_step(state["theta"], gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {
-        "return": data.returns,
-        "transitions": data.transitions,
+        **data.measured(),
         "outer_loss": float(loss.detach()),
         "gradient_norm": norm(gradient),
     }

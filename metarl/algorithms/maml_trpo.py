@@ -38,4 +38,4 @@ def meta_step(
     theta, metrics = trust_region_step(
         problem, theta, data.supports, data.query, rule, number_of_tasks(tasks), config.trust_region, phase
     )
-    return {"theta": theta}, described({"return": data.returns, "transitions": data.transitions, **metrics}, phase)
+    return {"theta": theta}, described({**data.measured(), **metrics}, phase)

@@ -33,7 +33,7 @@ def meta_step(
     theta = state["theta"]
     n = number_of_tasks(tasks)
     data = collect_adaptation(problem, theta, tasks, key, rule, 0, phase)
-    metrics: Metrics = {"return": data.returns, "transitions": data.transitions}
+    metrics: Metrics = data.measured()
 
     if config.outer == "trpo":
         theta, found = trust_region_step(problem, theta, [], data.query, rule, n, config.trust_region, phase)

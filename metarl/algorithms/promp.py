@@ -56,8 +56,7 @@ def meta_step(
             theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {
-        "return": data.returns,
-        "transitions": data.transitions,
+        **data.measured(),
         "outer_loss": losses[0],
         "outer_loss_before_last_epoch": losses[-1],
         "gradient_norm": norm(gradient),

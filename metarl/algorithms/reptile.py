@@ -33,5 +33,5 @@ def meta_step(
         away = {name: mean_over_tasks(value - data.params[name]) for name, value in theta.items()}
         after = reptile_step(state, away, config, progress)
 
-    metrics = {"return": data.returns, "transitions": data.transitions, "difference_norm": norm(away)}
+    metrics = {**data.measured(), "difference_norm": norm(away)}
     return after, described(metrics, phase)

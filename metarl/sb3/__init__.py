@@ -11,7 +11,7 @@ from typing import Any
 _HOMES = {
     "export_model": "metarl.sb3.export",
     "read_model": "metarl.sb3.model_files",
-    "mean_return": "metarl.sb3.measuring",
+    "episodes_of": "metarl.sb3.measuring",
 }
 
 __all__ = list(_HOMES)

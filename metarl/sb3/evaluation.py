@@ -15,7 +15,8 @@ from metarl.evaluation import BLOCK, AdaptationCurve
 from metarl.inner import GradientDescent, InnerRule
 from metarl.lanes import make_lanes
 from metarl.randomness import Key
-from metarl.sb3.measuring import ActingModel, mean_return
+from metarl.rollout import mean_returns, success_rates
+from metarl.sb3.measuring import ActingModel, episodes_of
 from metarl.tasks import Tasks, number_of_tasks, take_tasks
 from metarl.types import Params
 from metarl.validation import check_least
@@ -99,15 +100,19 @@ class ModelProblem:
     ) -> AdaptationCurve:
         """Point 0, which is all there is."""
         family, episodes, n = self.workload.family, self.workload.config.episodes, number_of_tasks(tasks)
-        scores = []
+        scores, rates = [], []
         for number, first in enumerate(range(0, n, BLOCK)):
             part = take_tasks(tasks, slice(first, first + BLOCK))
             lanes = make_lanes(family, part, episodes, device="cpu", dtype=torch.float32)
             at = key.at(number, 0)
-            scores.append(mean_return(self.workload.trained, lanes, at, horizon=family.horizon, episodes=episodes))
+            found = episodes_of(self.workload.trained, lanes, at, horizon=family.horizon, episodes=episodes)
+            scores.append(mean_returns(found))
+            rates.append(success_rates(found))
             lanes.close()
             progress(min(first + BLOCK, n), n)
-        return AdaptationCurve(torch.cat(scores)[:, None].double(), [0.0])
+        known = [torch.zeros_like(score) if rate is None else rate for score, rate in zip(scores, rates, strict=True)]
+        successes = None if all(rate is None for rate in rates) else torch.cat(known)[:, None].double()
+        return AdaptationCurve(torch.cat(scores)[:, None].double(), [0.0], successes)
 
     def close(self) -> None:
         """Nothing is held."""

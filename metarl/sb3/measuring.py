@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from metarl.lanes import Lanes
 from metarl.randomness import Key
-from metarl.rollout import collect, mean_returns
+from metarl.rollout import collect
+from metarl.types import Episodes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -56,13 +56,11 @@ class ActingModel:
         return Chosen(torch.as_tensor(actions).unflatten(0, observations.shape[:2])), memory
 
 
-def mean_return(
-    model: BaseAlgorithm, lanes: Lanes, key: Key, *, horizon: int, episodes: int
-) -> Float[Tensor, " tasks"]:
-    """Mean undiscounted return of `episodes` episodes of each task."""
+def episodes_of(model: BaseAlgorithm, lanes: Lanes, key: Key, *, horizon: int, episodes: int) -> Episodes:
+    """`episodes` episodes of each task, which nothing learns from."""
     acting: Any = ActingModel(model)
     with private_randomness(key.at("actions")):
-        return mean_returns(collect(lanes, acting, {}, key, horizon=horizon, episodes=episodes))
+        return collect(lanes, acting, {}, key, horizon=horizon, episodes=episodes)
 
 
 def seed_of(key: Key) -> int:

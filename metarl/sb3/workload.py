@@ -15,11 +15,12 @@ from metarl.inner import GradientDescent
 from metarl.lanes import Lanes, make_lanes
 from metarl.randomness import Key
 from metarl.ranks import current
+from metarl.rollout import mean_returns, success_rates
 from metarl.sb3.learner import Learner, parameters_of, rollout_steps
-from metarl.sb3.measuring import GREEDY, mean_return, private_randomness
+from metarl.sb3.measuring import GREEDY, episodes_of, private_randomness
 from metarl.sb3_config import Sb3Config
 from metarl.tasks import Tasks, number_of_tasks, take_tasks
-from metarl.types import Params
+from metarl.types import Episodes, Params
 from metarl.workload import FamilyWorkload
 
 if TYPE_CHECKING:
@@ -56,15 +57,15 @@ class Sb3Problem:
             model.get_env().close()  # type: ignore[union-attr]
         return learned
 
-    def measure(self, model: BaseAlgorithm, task: Tasks, key: Key) -> float:
-        """Mean return of fresh episodes, which nothing learns from."""
+    def measure(self, model: BaseAlgorithm, task: Tasks, key: Key) -> Episodes:
+        """Fresh episodes, which nothing learns from."""
         if self._lanes is None:
             self._lanes = make_lanes(
                 self.family, task, self.config.episodes, device=torch.device("cpu"), dtype=torch.float32
             )
         else:
             self._lanes.set_tasks(task)
-        return float(mean_return(model, self._lanes, key, horizon=self.family.horizon, episodes=self.config.episodes))
+        return episodes_of(model, self._lanes, key, horizon=self.family.horizon, episodes=self.config.episodes)
 
     def adaptation_curve(
         self,
@@ -83,20 +84,23 @@ class Sb3Problem:
             raise ConfigError(f"--later-inner-lr = {rule.later_lr}; expected none: learning goes on at one rate")
         n = number_of_tasks(tasks)
         scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
+        successes, known = torch.zeros_like(scores), False
         used = [0] * (steps + 1)
         for task in range(n):
             points = self._points(theta, take_tasks(tasks, slice(task, task + 1)), key.at(task), rule.lr, steps)
             try:
-                for step, (score, transitions) in enumerate(points):
-                    scores[task, step] = score
+                for step, (episodes, transitions) in enumerate(points):
+                    scores[task, step] = mean_returns(episodes)
+                    if (rates := success_rates(episodes)) is not None:
+                        known, successes[task, step] = True, rates
                     used[step] += transitions
                     progress(task * (steps + 1) + step + 1, n * (steps + 1))
             except Divergence:
-                continue  # the rest of the task's scores stay NaN
-        return AdaptationCurve(scores, [total / n for total in used])
+                successes[task, scores[task].isnan()] = float("nan")  # as the rest of the task's scores
+        return AdaptationCurve(scores, [total / n for total in used], successes if known else None)
 
-    def _points(self, theta: Params, task: Tasks, key: Key, lr: float, steps: int) -> Iterator[tuple[float, int]]:
-        """Return and environment steps before and after each adaptation step to one task."""
+    def _points(self, theta: Params, task: Tasks, key: Key, lr: float, steps: int) -> Iterator[tuple[Episodes, int]]:
+        """Episodes and environment steps before and after each adaptation step to one task."""
         with private_randomness(key):
             model = self.learner.starting(theta, task, key, lr)
             for step in range(steps + 1):

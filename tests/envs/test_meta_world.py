@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("metaworld", reason="the metaworld extra is not installed")
 
+from metarl.config import MamlTrpoConfig, PolicyConfig
 from metarl.errors import FamilyError
+from metarl.lanes import make_lanes
 from metarl.plugins import family_variants, load_family
+from metarl.run_directory import read_metrics
 from metarl.tasks import SPLITS, number_of_tasks, task_at
+from metarl.training import train
 
 ENVIRONMENT = "reach-v3"
 """Its resets are the cheapest."""
@@ -94,6 +99,39 @@ def test_another_environment_is_built_when_its_task_comes():
     np.testing.assert_array_equal(first, back)
     assert not np.allclose(first, other)
     env.close()
+
+
+def test_success_is_reported_beside_return(tmp_path):
+    config = MamlTrpoConfig(
+        family=f"metaworld-ml1:{ENVIRONMENT}", iterations=1, meta_batch_size=2, episodes=1, validation_tasks=0,
+        policy=PolicyConfig(hidden_sizes=(4,)),
+    )  # fmt: skip
+    train("maml-trpo", config, tmp_path / "run")
+    before, after = read_metrics(tmp_path / "run")[0]["success"]
+    assert before in (0, 0.5, 1)
+    assert after in (0, 0.5, 1)
+
+
+def test_pushing_towards_the_goal_succeeds_at_some_step_of_the_episode():
+    """Success by the package's own scripted policy, which knows the goal, and none without moving."""
+    from metaworld.policies import ENV_POLICY_MAP
+
+    family = load_family(f"metaworld-ml1:{ENVIRONMENT}")
+    task = task_at(family.sample_tasks(1, "meta-train", np.random.default_rng(0)), 0)
+    tasks = {name: np.asarray(value)[None] for name, value in task.items()}
+    expert = ENV_POLICY_MAP[ENVIRONMENT]()
+    lanes = make_lanes(family, tasks, 1, device="cpu", dtype=torch.float64)
+    for moves, reached in ((True, True), (False, False)):
+        observation = lanes.reset(torch.ones(1, 1, dtype=torch.int64) << 33)
+        flags = []
+        for _ in range(100):
+            seen = observation[0, 0].numpy().copy()
+            seen[-3:] = lanes.env.envs[0].unwrapped._target_pos
+            action = expert.get_action(seen) if moves else np.zeros(4)
+            observation, _, _ = lanes.step(torch.as_tensor(action)[None, None])
+            flags.append(bool(lanes.succeeded))
+        assert any(flags) == reached
+    lanes.close()
 
 
 def test_a_variant_may_follow_the_name():
