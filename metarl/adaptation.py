@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from metarl.inner import InnerRule, adapt_step, begin
+from metarl.normalisation import Moments
 from metarl.problem import Problem, mean_over_tasks
 from metarl.randomness import Key
 from metarl.ranks import total
+from metarl.reductions import sum_over_tasks
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, TaskParams
@@ -32,11 +34,14 @@ class Adaptation(NamedTuple):
     """Objective of the last data that was collected, for each task."""
     successes: list[float | None]
     """Mean success rates beside the returns; None where nothing is known of them."""
+    observed: Moments | None
+    """Moments of all observations of all tasks, where the policy keeps statistics of them."""
 
     def measured(self) -> dict[str, Any]:
         """What every outer update reports of its data."""
         known = {"success": self.successes} if any(value is not None for value in self.successes) else {}
-        return {"return": self.returns, **known, "transitions": self.transitions}
+        seen = {} if self.observed is None else {"observed": self.observed}
+        return {"return": self.returns, **known, **seen, "transitions": self.transitions}
 
 
 def collect_adaptation(
@@ -58,7 +63,7 @@ def collect_adaptation(
     supports: list[Any] = []
     returns: list[float | None] = []
     successes: list[float | None] = []
-    transitions, collected = 0, None
+    transitions, collected, observed = 0, None, None
     for step in range(steps + 1):
         if step == steps and not query:
             returns.append(None)
@@ -70,10 +75,14 @@ def collect_adaptation(
             rates = collected.success
             successes.append(None if rates is None else float(mean_over_tasks(rates)))
             transitions += collected.transitions
+            if collected.observed is not None:
+                found = sum_over_tasks(collected.observed)
+                observed = found if observed is None else observed + found
         if step < steps:
             supports.append(collected.data)
             with phase("adapt"):
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
     assert collected is not None
     last = collected.data if query else None
-    return Adaptation(at.params, supports, last, returns, total(transitions), collected.objective, successes)
+    transitions = total(transitions)
+    return Adaptation(at.params, supports, last, returns, transitions, collected.objective, successes, observed)

@@ -58,6 +58,7 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
         min_log_std=config.policy.min_log_std,
         max_log_std=config.policy.max_log_std,
         context=config.policy.context,
+        normalise_observations=config.policy.normalise_observations,
     )
 
 

@@ -59,6 +59,8 @@ class PolicyConfig(NetworkConfig):
     """Lower bound of the log standard deviation."""
     max_log_std: float = 4.0
     """Above it the parameters count as diverged: training stops, an evaluation gives up the task."""
+    normalise_observations: bool = False
+    """Centre and scale observations by their mean and variance over meta-training, up to the iteration before."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from metarl.checkpoint import load_selected
 from metarl.config import TrainConfig
 from metarl.errors import RunError
 from metarl.inner import RATE
+from metarl.normalisation import MEAN, folded
 from metarl.run_directory import read_config
 from metarl.sb3.model_files import read_model
 from metarl.sb3.names import VALUE, from_sb3, is_actor_critic, to_sb3
@@ -24,6 +25,8 @@ DRAWN = (RATE, CONTEXT, *VALUE)
 def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
     """`drawn` with the parameters of `source`, of the same names and shapes; raises RunError where they do not fit.
 
+    Statistics of observations are taken over, or become part of the first layer where `drawn` keeps none.
+
     A run directory (its last checkpoint), a file that `metarl adapt` saved, or one that `model.save` of
     Stable-Baselines3 wrote, of which nothing is executed.
     """
@@ -36,6 +39,8 @@ def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
         given = from_sb3(given, where)
     elif is_actor_critic(drawn) and "head.weight" in given:
         given = to_sb3(given)
+    if MEAN not in drawn:
+        given = folded(given)
     missing = [name for name in drawn if name not in given and not name.startswith(DRAWN)]
     left = [name for name in given if name not in drawn]
     if missing or left:

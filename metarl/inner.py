@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metarl.errors import ConfigError
 from metarl.reductions import spread
-from metarl.types import CONTEXT, Params, TaskParams
+from metarl.types import CONTEXT, STATISTICS, Params, TaskParams
 
 Data = TypeVar("Data")
 Loss = Callable[[TaskParams, Any], Tensor]
@@ -66,7 +66,7 @@ class GradientDescent:
     pattern: str = "*"
 
     def adapted(self, params: TaskParams) -> list[str]:
-        return [name for name in params if not name.startswith(RATE) and fnmatchcase(name, self.pattern)]
+        return [name for name in params if not name.startswith((RATE, STATISTICS)) and fnmatchcase(name, self.pattern)]
 
     def rate(self, name: str, at: Adapting) -> Tensor | float:
         """The rate of a parameter's next step, a number or a tensor that broadcasts over the parameter."""
@@ -130,9 +130,11 @@ def stack(theta: Params, tasks: int) -> TaskParams:
     """The same initialisation for every task, as a view with a leading `tasks` axis.
 
     Context parameters start from zero for every task and are not learned, so no gradient reaches their start: one
-    that was learned would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2).
+    that was learned would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2). Nor does one
+    reach the observations' statistics.
     """
-    return spread({name: value.detach() if name == CONTEXT else value for name, value in theta.items()}, tasks)
+    fixed = [name for name in theta if name == CONTEXT or name.startswith(STATISTICS)]
+    return spread(theta | {name: theta[name].detach() for name in fixed}, tasks)
 
 
 def begin(theta: Params, tasks: int) -> Adapting:

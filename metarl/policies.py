@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metarl.errors import Divergence, FamilyError
+from metarl.normalisation import normalise, unseen
 from metarl.randomness import Key, uniform
 from metarl.types import CONTEXT, Params, TaskParams
 
@@ -160,6 +161,20 @@ class ContextNetwork:
         return self.network(params, torch.cat([inputs, spread], -1))
 
 
+class NormalisedNetwork:
+    """A network that reads normalised observations."""
+
+    def __init__(self, network: Network, inputs: int) -> None:
+        self.network = network
+        self.inputs = inputs
+
+    def initialise(self, key: Key) -> Params:
+        return self.network.initialise(key) | unseen(self.inputs)
+
+    def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:
+        return self.network(params, normalise(params, inputs))
+
+
 class GaussianPolicy:
     """Normal actions around a network's output, with a log standard deviation that does not depend on the state."""
 
@@ -233,11 +248,12 @@ def make_policy(
     min_log_std: float = -13.8,
     max_log_std: float = 4.0,
     context: int = 0,
+    normalise_observations: bool = False,
 ) -> Policy:
     """The policy that fits a pair of Gymnasium spaces: normal for a flat Box of actions, categorical for Discrete.
 
-    `context` adds that many context parameters. Observations are those of the family's environments, which are flat
-    vectors. Raises FamilyError for others.
+    `context` adds that many context parameters, `normalise_observations` the observations' statistics. Observations are
+    those of the family's environments, which are flat vectors. Raises FamilyError for others.
     """
     if not (isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1):
         raise FamilyError(f"observation space {observation_space} is not a flat Box; wrap it in FlattenObservation")
@@ -245,7 +261,8 @@ def make_policy(
 
     def network(outputs: int) -> Network:
         layers = StackedMLP(inputs + context, outputs, hidden_sizes, activation)
-        return ContextNetwork(layers, context) if context else layers
+        read: Network = ContextNetwork(layers, context) if context else layers
+        return NormalisedNetwork(read, inputs) if normalise_observations else read
 
     if isinstance(action_space, spaces.Discrete):
         return CategoricalPolicy(network(int(action_space.n)))

@@ -17,6 +17,7 @@ from metarl import reductions
 from metarl.errors import WorkerFault
 from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
+from metarl.normalisation import moments
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
 from metarl.ranks import all_or_none, largest
@@ -39,6 +40,8 @@ class Collected(NamedTuple):
     """What the outer loss descends on, in its own units: the gradient of -objective is that of the outer loss."""
     success: Float[Tensor, " tasks"] | None = None
     """Share of each task's episodes that succeeded; None where nothing is known of it."""
+    observed: Float[Tensor, "tasks moments"] | None = None
+    """Moments of each task's observations (`metarl.normalisation`), where the policy keeps statistics of them."""
 
 
 class Problem(Protocol):
@@ -163,7 +166,14 @@ class ReinforcementLearning:
         steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
         discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
         objective = discounted / episodes.mask.sum((1, 2)) / scale
-        return Collected(batch, mean_returns(episodes), episodes.transitions, objective, success_rates(episodes))
+        return Collected(
+            batch,
+            mean_returns(episodes),
+            episodes.transitions,
+            objective,
+            success_rates(episodes),
+            moments(params, episodes.observations, episodes.mask),
+        )
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
         return self.policy.act(params, data.observations)[0]

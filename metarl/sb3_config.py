@@ -26,6 +26,7 @@ _UNUSED = (
     "policy.min_log_std",
     "policy.max_log_std",
     "policy.context",
+    "policy.normalise_observations",
 )
 """Options of metarl's own inner loop, which these methods do without."""
 

@@ -26,6 +26,7 @@ from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
 from metarl.launch import restarts
 from metarl.manifest import data_used, list_checkpoints
+from metarl.normalisation import updated
 from metarl.randomness import Key
 from metarl.ranks import ALONE, all_or_none, among, current, from_first, joined, largest, state_from_first
 from metarl.run_directory import MetricsFile, RunLock, check_same, create, read_config
@@ -217,7 +218,8 @@ class _Training:
         progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
         try:
             state, metrics = self._meta_step(tasks, number, progress)
-            state["theta"] = within_bounds(state["theta"], config.inner.lr)
+            theta = within_bounds(state["theta"], config.inner.lr)
+            state["theta"] = updated(theta, metrics.pop("observed", None))
         except (Divergence, EnvironmentFault) as error:
             error.args = (f"iteration {number}: {error}",)
             raise

@@ -25,6 +25,9 @@ State: TypeAlias = dict[str, Params]
 CONTEXT = "context"
 """Name of the context parameters (CAVIA) among a policy's parameters."""
 
+STATISTICS = "observation_statistics."
+"""Prefix of the observations' statistics among a policy's parameters, which are not learned."""
+
 
 class Episodes(NamedTuple):
     """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""

@@ -43,6 +43,8 @@ CASES = {
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
     "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),
 }
+NORMALISED = PolicyConfig(hidden_sizes=(8,), normalise_observations=True)
+CASES["normalised"] = ("maml", replace(CASES["maml"][1], policy=NORMALISED))
 CASES["float32"] = ("maml-trpo", replace(CASES["maml-trpo"][1], dtype="float32", iterations=1))
 CASES |= {
     f"ordered-{name}": (algorithm, replace(config, ordered_sums=True, iterations=3))

@@ -20,6 +20,7 @@ LAYERS = [
     {"ranks"},
     {"reductions", "turns", "stop_signals", "timing"},
     {"families", "success"},
+    {"normalisation"},
     {"declared", "policies", "convolution", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},
     {"losses", "analytic_lanes", "host_lanes", "worker", "mujoco_lanes", "trust_region"},
     {"worker_lanes"},

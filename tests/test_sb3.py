@@ -39,11 +39,13 @@ from metarl.training import train
 SAME_POLICY = "--policy.hidden-sizes 8 6 --policy.activation tanh"
 
 
-def policy_run(place, family="navigation2d", hidden_sizes=(8, 6), activation="tanh", **options):
+def policy_run(place, family="navigation2d", hidden_sizes=(8, 6), activation="tanh", normalised=False, **options):
     """A run after one iteration, so that no parameter is where it was drawn."""
+    policy = PolicyConfig(
+        hidden_sizes=hidden_sizes, activation=activation, initial_log_std=-0.3, normalise_observations=normalised
+    )
     config = MamlConfig(
-        family=family, iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0,
-        policy=PolicyConfig(hidden_sizes=hidden_sizes, activation=activation, initial_log_std=-0.3), **options,
+        family=family, iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0, policy=policy, **options,
     )  # fmt: skip
     train("maml", config, place)
     return place
@@ -112,6 +114,18 @@ def test_context_and_learned_rates_and_the_bound_of_the_deviation(tmp_path):
     ours = distribution_of(agent, seen)
     torch.testing.assert_close(ours.mean[0], theirs.mean, atol=1e-6, rtol=0)
     assert float(theirs.stddev.log().min().detach()) == pytest.approx(-2.0, abs=1e-6)
+
+
+def test_normalised_observations_are_part_of_the_first_layer(tmp_path):
+    source = policy_run(tmp_path / "run", family="cartpole", normalised=True)
+    agent, model = metarl.load(source), export_model(source)
+    assert (agent.params["observation_statistics.variance"] != 1).all()
+    seen = observations_of(metarl.load_family("cartpole"))
+    theirs = model.policy.get_distribution(torch.as_tensor(seen)).distribution.probs
+    ours = torch.softmax(distribution_of(agent, seen).logits[0], -1)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    actions, _ = model.predict(seen, deterministic=True)
+    assert actions.tolist() == [agent.act(row) for row in seen]
 
 
 def test_value_function_starts_as_stable_baselines3_draws_it(run):

@@ -132,11 +132,11 @@ def test_analytic_families_may_know_success():
     assert torch.equal(again.successes, episodes.successes)
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(params=[False, True], ids=["plain", "ordered"])
+def run(tmp_path, request):
     config = MamlTrpoConfig(
         family="reaching:REACHING", iterations=1, meta_batch_size=5, episodes=2, validation_tasks=4,
-        inner=InnerConfig(lr=0.1), policy=PolicyConfig(hidden_sizes=(4,)),
+        ordered_sums=request.param, inner=InnerConfig(lr=0.1), policy=PolicyConfig(hidden_sizes=(4,)),
     )  # fmt: skip
     train("maml-trpo", config, tmp_path / "run")
     return tmp_path / "run"

@@ -10,6 +10,7 @@ import re
 
 from metarl.errors import ConfigError, RunError
 from metarl.inner import RATE
+from metarl.normalisation import folded
 from metarl.types import CONTEXT, Params
 
 HIDDEN = "mlp_extractor.policy_net"
@@ -25,10 +26,11 @@ def is_actor_critic(params: Params) -> bool:
 def to_sb3(params: Params, min_log_std: float = float("-inf")) -> Params:
     """A policy of metarl's under the names of Stable-Baselines3, in float32.
 
-    Context parameters (CAVIA), the same at the start of every task, become part of the first layer's bias, learned
-    inner rates are left out, and the log standard deviation is the one that the policy acts with.
+    The normalisation of observations becomes part of the first layer, and so do context parameters (CAVIA), the same
+    at the start of every task; learned inner rates are left out, and the log standard deviation is the one that the
+    policy acts with.
     """
-    params = _without_context({name: value for name, value in params.items() if not name.startswith(RATE)})
+    params = _without_context(folded({name: value for name, value in params.items() if not name.startswith(RATE)}))
     named: Params = {}
     for name, value in params.items():
         layer, _, kind = name.rpartition(".")
