@@ -11,7 +11,6 @@ from metarl.inner import InnerRule, adapt_step, begin
 from metarl.normalisation import Moments
 from metarl.problem import Problem, mean_over_tasks
 from metarl.randomness import Key
-from metarl.ranks import total
 from metarl.reductions import sum_over_tasks
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
@@ -27,12 +26,13 @@ class Adaptation(NamedTuple):
     """The data of each step."""
     query: Any
     """Data collected with `params`; None where it was not asked for."""
-    returns: list[float | None]
+    returns: list[Tensor | None]
     """Mean score of the data collected before and after each step; None after the last where there is no query."""
-    transitions: int
+    transitions: Tensor
+    """Those of all tasks in all steps. Where several seeds are trained at once, these two are of each."""
     objective: Tensor
     """Objective of the last data that was collected, for each task."""
-    successes: list[float | None]
+    successes: list[Tensor | None]
     """Mean success rates beside the returns; None where nothing is known of them."""
     observed: Moments | None
     """Moments of all observations of all tasks, where the policy keeps statistics of them."""
@@ -61,9 +61,10 @@ def collect_adaptation(
     """
     at = begin(theta, number_of_tasks(tasks))
     supports: list[Any] = []
-    returns: list[float | None] = []
-    successes: list[float | None] = []
-    transitions, collected, observed = 0, None, None
+    returns: list[Tensor | None] = []
+    successes: list[Tensor | None] = []
+    transitions: list[Tensor] = []
+    collected, observed = None, None
     for step in range(steps + 1):
         if step == steps and not query:
             returns.append(None)
@@ -71,10 +72,10 @@ def collect_adaptation(
             break
         with phase("collect"), torch.no_grad():
             collected = problem.collect(at.params, tasks, key.at(step))
-            returns.append(float(mean_over_tasks(collected.score)))
+            returns.append(mean_over_tasks(collected.score))
             rates = collected.success
-            successes.append(None if rates is None else float(mean_over_tasks(rates)))
-            transitions += collected.transitions
+            successes.append(None if rates is None else mean_over_tasks(rates))
+            transitions.append(collected.transitions)
             if collected.observed is not None:
                 found = sum_over_tasks(collected.observed)
                 observed = found if observed is None else observed + found
@@ -84,5 +85,5 @@ def collect_adaptation(
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
     assert collected is not None
     last = collected.data if query else None
-    transitions = total(transitions)
-    return Adaptation(at.params, supports, last, returns, transitions, collected.objective, successes, observed)
+    used = sum_over_tasks(torch.stack(transitions).sum(0))
+    return Adaptation(at.params, supports, last, returns, used, collected.objective, successes, observed)

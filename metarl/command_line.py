@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -140,15 +141,23 @@ def run_training(domain: Domain, algorithm: str, config: RunConfig, where: Any) 
         from metarl.run_directory import check_free
 
         check_free(where.run_dir, domain)  # before torch is loaded, which takes longer than all the rest
+    from metarl.display import training_display
+
     if where.seeds:
         from metarl.seeds import train_seeds
 
-        for run, outcome in train_seeds(algorithm, config, where.seeds, where.run_dir, domain, where.or_resume):
-            code = _finished(domain, run, outcome)
-            if code:
-                return code
-        return 0
-    from metarl.display import training_display
+        runs = train_seeds(
+            algorithm,
+            config,
+            where.seeds,
+            where.run_dir,
+            domain=domain,
+            or_resume=where.or_resume,
+            at_once=where.seeds_at_once,
+            notice=_note,
+            display=partial(training_display, config.iterations, domain),
+        )
+        return max([_finished(domain, run, outcome) for run, outcome in runs], default=0)
     from metarl.training import train
 
     with training_display(config.iterations, domain) as report:
@@ -176,7 +185,14 @@ def run_resumed(domain: Domain, options: ResumeOptions) -> int:
     return 0 if place_of_launch()[0] else _finished(domain, options.run, outcome)
 
 
+def _note(line: str) -> None:
+    print(f"metarl{_rank()}: {line}", file=sys.stderr)
+
+
 def _finished(domain: Domain, run: Path, outcome: Any) -> int:
+    if outcome.error is not None:
+        _note(f"{run}: {one_line(str(outcome.error))}")
+        return 2
     if outcome.signal is not None:
         print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "
               f"go on with: {domain.command} resume {run}", file=sys.stderr)  # fmt: skip

@@ -84,7 +84,7 @@ def adaptation_curve(
             for values in (scores, successes):
                 values[[block.start + task for task in diverged], step] = float("nan")
             for later in range(step + 1, steps + 1):
-                used[later] += collected.transitions
+                used[later] += int(collected.transitions.sum())
             if step < steps:
                 at = adapt_step(problem.inner_loss, at, collected.data, rule)
             progress(number * (steps + 1) + step + 1, len(blocks) * (steps + 1))

@@ -6,6 +6,8 @@ that an iteration acts with were gathered before it, so it stays a function of s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -55,9 +57,10 @@ def moments(
     return torch.cat([mask.sum((1, 2)).double()[:, None], away.sum(1), away.square().sum(1)], 1)
 
 
-def updated(theta: Params, found: Moments | None) -> Params:
+def updated(theta: Params, found: Sequence[float] | None) -> Params:
     """theta with further observations in its statistics, if it keeps any (Chan, Golub and LeVeque 1983, equation 2.1).
 
+    `found` are their `Moments`, as an iteration's metrics have them.
     Raises ConfigError where it does and an algorithm did not report what was observed.
     """
     if MEAN not in theta:
@@ -68,7 +71,8 @@ def updated(theta: Params, found: Moments | None) -> Params:
             "expected the entries of Adaptation.measured() among its metrics"
         )
     count, mean, variance = (theta[name].double() for name in (COUNT, MEAN, VARIANCE))
-    n, (first, second) = found[0], found[1:].chunk(2)
+    reported = torch.tensor(found, dtype=torch.float64, device=count.device)
+    n, (first, second) = reported[0], reported[1:].chunk(2)
     everything, shift = count + n, first / n
     within = count * variance + second - n * shift.square()
     spread = (within + shift.square() * count * n / everything) / everything

@@ -21,6 +21,8 @@ class RunOptions:
     """Go on with the run if it exists with the same configuration."""
     seeds: tuple[int, ...] = ()
     """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
+    seeds_at_once: int | None = None
+    """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
 
 
 @dataclass(frozen=True)

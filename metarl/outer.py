@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.linalg import vecdot
 
 from metarl.config import AdamConfig, ReptileOptions, TrustRegionConfig
 from metarl.inner import InnerRule, adapt_step, begin, replay
 from metarl.problem import DistributionalProblem, SampledProblem, mean_over_tasks
-from metarl.reductions import number_everywhere, sum_over_tasks
+from metarl.reductions import for_every_task, number_everywhere, sum_over_tasks
+from metarl.seeds_axis import flat, seeds_axis
 from metarl.timing import Phases
-from metarl.trust_region import GaussNewton, conjugate_gradient, line_search
+from metarl.trust_region import GaussNewton, conjugate_gradient, line_search, ravel
 from metarl.types import Params, State
 
 Metrics = dict[str, Any]
@@ -26,8 +28,11 @@ def recorded(theta: Params) -> Params:
 
 
 def slopes_of(value: Tensor, leaves: Params) -> Params:
-    """Gradient of a scalar with respect to `recorded` parameters; zero for those that it does not depend on."""
-    slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+    """Gradient of a scalar with respect to `recorded` parameters; zero for those that it does not depend on.
+
+    Of several seeds each has its scalar, on which the others' parameters have no influence.
+    """
+    slopes = torch.autograd.grad(value.sum(), list(leaves.values()), materialize_grads=True)
     return dict(zip(leaves, slopes, strict=True))
 
 
@@ -46,8 +51,8 @@ def sampling_score(
     -(objective - baseline) log p(supports), the query data's objective credited to all support actions; the baseline
     is the mean objective of the other tasks, which does not depend on a task's own data.
     """
-    n = number_everywhere(len(objective))
-    advantage = (objective - (sum_over_tasks(objective) - objective) / (n - 1)) if n > 1 else objective
+    n, everyones = number_everywhere(len(objective)), for_every_task(sum_over_tasks(objective), len(objective))
+    advantage = (objective - (everyones - objective) / (n - 1)) if n > 1 else objective
     at, log_likelihood = begin(theta, len(objective)), torch.zeros_like(objective)
     for support in supports:
         log_likelihood = log_likelihood + problem.log_likelihood(at.params, support)
@@ -55,8 +60,8 @@ def sampling_score(
     return -advantage.detach() * log_likelihood
 
 
-def norm(gradient: Params) -> float:
-    return float(torch.sqrt(sum((g.square().sum() for g in gradient.values()), torch.zeros(()))))
+def norm(gradient: Params) -> Float[Tensor, "*seeds"]:
+    return torch.sqrt(sum((flat(g.square()).sum(-1) for g in gradient.values()), torch.zeros(())))
 
 
 class AdamState(NamedTuple):
@@ -91,10 +96,11 @@ def adam_step(
 ) -> tuple[Params, AdamState]:
     """One step of Adam (Kingma and Ba 2015, algorithm 1) at `factor` times the configured rate."""
     steps = state.steps + 1
+    taken = int(steps.max())  # several seeds that are trained at once have taken as many
     first = {n: config.beta1 * state.first[n] + (1 - config.beta1) * g for n, g in gradient.items()}
     second = {n: config.beta2 * state.second[n] + (1 - config.beta2) * g.square() for n, g in gradient.items()}
-    lr = factor * config.lr / (1 - config.beta1 ** int(steps))
-    correction = (1 - config.beta2 ** int(steps)) ** 0.5
+    lr = factor * config.lr / (1 - config.beta1**taken)
+    correction = (1 - config.beta2**taken) ** 0.5
     moved = {n: value - lr * first[n] / (second[n].sqrt() / correction + 1e-8) for n, value in theta.items()}
     return moved, AdamState(first, second, steps)
 
@@ -154,7 +160,7 @@ def trust_region_step(
 
     with phase("gradient"):
         loss, slopes = gradient_of(query_loss, theta)
-        gradient = torch.cat([g.reshape(-1) for g in slopes.values()])
+        gradient = ravel(slopes)
         old = type(old)(*(part.detach() for part in old))
 
     with phase("curvature"):
@@ -167,7 +173,7 @@ def trust_region_step(
             damping=region.damping,
         )
         direction, image = conjugate_gradient(fisher, gradient, iterations=region.cg_iterations)
-        length = torch.sqrt(2 * region.max_kl / (direction @ image).clamp(min=1e-12))
+        length = torch.sqrt(2 * region.max_kl / vecdot(direction, image).clamp(min=1e-12))
 
     def loss_and_kl(at: Params) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -178,23 +184,36 @@ def trust_region_step(
         found = line_search(
             loss_and_kl,
             theta,
-            length * direction,
-            loss=float(loss),
+            length[..., None] * direction,
+            loss=loss,
             max_kl=region.max_kl,
             max_backtracks=region.max_backtracks,
             backtrack_ratio=region.backtrack_ratio,
         )
     return found.theta, {
-        "outer_loss": float(loss),
+        "outer_loss": loss,
         "outer_loss_after": found.loss,
         "kl": found.kl,
         "line_search": {"accepted": found.accepted, "backtracks": found.backtracks},
-        "gradient_norm": float(gradient.norm()),
+        "gradient_norm": gradient.norm(dim=-1),
     }
 
 
 def described(values: Metrics, phase: Phases) -> Metrics:
-    """Metrics of an iteration with the seconds of its phases, and the bytes exchanged where there are several ranks."""
+    """Metrics of an iteration with the seconds of its phases, and the bytes exchanged where there are several ranks.
+
+    Tensors become numbers, but where several seeds are trained at once, each of which has its own.
+    """
     seconds = {name: round(seconds, 6) for name, seconds in phase.seconds.items()}
     exchanged = {"exchanged_bytes": phase.exchanged} if any(phase.exchanged.values()) else {}
-    return {**values, "seconds": seconds, **exchanged}
+    numbers = values if seeds_axis() else each(values, Tensor.tolist)
+    return {**numbers, "seconds": seconds, **exchanged}
+
+
+def each(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Nested metrics with every tensor changed."""
+    if isinstance(value, dict):
+        return {name: each(entry, change) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [each(entry, change) for entry in value]
+    return change(value) if isinstance(value, Tensor) else value

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metarl import reductions
@@ -18,10 +18,11 @@ from metarl.errors import WorkerFault
 from metarl.lanes import Lanes
 from metarl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.normalisation import moments
+from metarl.packing import packed_by_seed, thinned
 from metarl.policies import Distribution, Policy
 from metarl.randomness import Key
 from metarl.ranks import all_or_none, largest
-from metarl.returns import fit_to_returns, packed, policy_batch
+from metarl.returns import fit_to_returns, policy_batch
 from metarl.rollout import collect, mean_returns, padded, success_rates, with_successes
 from metarl.tasks import Tasks, number_of_tasks
 from metarl.types import Episodes, PolicyBatch, TaskParams
@@ -31,11 +32,11 @@ FEWEST_TRANSITIONS = 200
 
 
 class Collected(NamedTuple):
-    """Data of one step of adaptation, its score for each task (mean return), and what it cost."""
+    """Data of one step of adaptation, its score for each task (mean return), and what each task's cost."""
 
     data: Any
     score: Float[Tensor, " tasks"]
-    transitions: int
+    transitions: Int[Tensor, " tasks"]
     objective: Float[Tensor, " tasks"]
     """What the outer loss descends on, in its own units: the gradient of -objective is that of the outer loss."""
     success: Float[Tensor, " tasks"] | None = None
@@ -150,7 +151,10 @@ class ReinforcementLearning:
         return self._lanes
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
-        """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it."""
+        """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it.
+
+        Of several seeds each keeps the shape of its own run for that.
+        """
         with all_or_none():
             episodes = self.episodes_of(params, tasks, key)
         *size, known = largest(*episodes.mask.shape[1:], int(episodes.successes is not None))
@@ -159,17 +163,17 @@ class ReinforcementLearning:
             episodes = with_successes(episodes)
         coefficients = fit_to_returns(episodes, self.gamma)
         batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        transitions = episodes.mask.sum((1, 2))
         if not self._needs_order:
-            (longest,) = largest(int(episodes.mask.sum((1, 2)).max()))
-            batch = packed(batch, episodes.mask, longest)
+            batch = packed_by_seed(batch, episodes.mask, transitions)
         # The loss averages over transitions of normalised advantages, where the return is a sum over an episode's.
         steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
         discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
-        objective = discounted / episodes.mask.sum((1, 2)) / scale
+        objective = discounted / transitions / scale
         return Collected(
             batch,
             mean_returns(episodes),
-            episodes.transitions,
+            transitions,
             objective,
             success_rates(episodes),
             moments(params, episodes.observations, episodes.mask),
@@ -207,11 +211,7 @@ class ReinforcementLearning:
         """
         if self._needs_order:
             return data
-        episodes, steps = data.weights.shape[1:3]
-        place = torch.arange(episodes)[:, None] + torch.arange(steps)
-        stride = max(1, min(stride, place.numel() // FEWEST_TRANSITIONS))
-        kept = (place % stride == 0).flatten().nonzero().squeeze(1).to(data.weights.device)
-        part = PolicyBatch(*(x.flatten(1, 2)[:, None, kept] for x in data))
+        part = thinned(data, stride, FEWEST_TRANSITIONS)
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
 
     def close(self) -> None:

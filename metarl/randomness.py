@@ -41,6 +41,8 @@ class Key:
     value: int
     first_task: int = 0
     """Where the tasks at hand begin among those of the meta-batch: a rank has a part of them."""
+    beside: tuple[Key, ...] = ()
+    """The same position of further seeds that are trained at once with this one; their tasks follow this one's."""
 
     @staticmethod
     def from_seed(seed: int) -> Key:
@@ -53,7 +55,7 @@ class Key:
             if isinstance(coordinate, str):
                 coordinate = int.from_bytes(hashlib.blake2s(coordinate.encode(), digest_size=8).digest(), "little")
             value = _mix((value + _GOLDEN * (coordinate + 1)) & _MASK)
-        return Key(value, self.first_task)
+        return Key(value, self.first_task, tuple(key.at(*coordinates) for key in self.beside))
 
     def from_task(self, first_task: int) -> Key:
         """The same position for tasks that begin at the `first_task`-th."""
@@ -67,9 +69,16 @@ class Key:
         self, tasks: int, episodes: int, *, first_episode: int = 0, device: torch.device | str = "cpu"
     ) -> Tensor:
         """Seeds of the lanes (tasks, episodes), int64: lane (i, j) depends on first_task + i and first_episode + j
-        alone."""
+        alone.
+
+        Where several seeds are trained at once, as many of the tasks are each one's.
+        """
         import torch
 
+        if self.beside:
+            own = tasks // (1 + len(self.beside))
+            keys = (self.from_task(self.first_task), *self.beside)
+            return torch.cat([k.lane_seeds(own, episodes, first_episode=first_episode, device=device) for k in keys])
         root = torch.full((1, 1), _signed(self.value), dtype=torch.int64, device=device)
         by_task = fold(root, torch.arange(self.first_task, self.first_task + tasks, device=device)[:, None])
         return fold(by_task, torch.arange(first_episode, first_episode + episodes, device=device)[None, :])

@@ -1,5 +1,6 @@
 """Where tasks meet: theta is spread over the tasks, and what the tasks say of it is added up over all ranks.
 
+Where several seeds are trained at once only the tasks of a seed meet, and every result has the seeds' axis in front.
 Spreading and adding are each other's transpose, so one is the derivative of the other. Each rank differentiates its
 own tasks alone; the sum over ranks happens where a gradient passes from the tasks to theta, once for all parameters.
 """
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metarl.ranks import Ranks, current, total
+from metarl.seeds_axis import by_seed, seeds_axis, tasks_of_a_seed
 from metarl.types import Params, TaskParams
 
 
@@ -23,24 +25,31 @@ def spread(theta: Params, tasks: int) -> TaskParams:
     """
     here = current()
     if here.size == 1:
-        return {name: value.expand(tasks, *value.shape) for name, value in theta.items()}
+        return {name: for_every_task(value, tasks) for name, value in theta.items()}
     return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))
+
+
+def for_every_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, tasks * rest]:
+    """A value of each seed, repeated for its tasks; the gradient is that of this rank's tasks."""
+    axis = seeds_axis()
+    k = len(axis)
+    return value.unsqueeze(k).expand(*axis, tasks_of_a_seed(tasks), *value.shape[k:]).flatten(0, k)
 
 
 def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
     """The mean over the leading axis, of all ranks; its gradient is that of this rank's part of it."""
     here = current()
-    return values.mean(0) if here.size == 1 else _Mean.apply(here, values)
+    return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)
 
 
 def sum_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
     """The sum over the leading axis, of all ranks; not to be differentiated."""
-    return current().sum(values.detach().sum(0))
+    return current().sum(by_seed(values.detach()).sum(len(seeds_axis())))
 
 
 def number_everywhere(tasks: int) -> int:
-    """The number of tasks of all ranks, given that of this one."""
-    return total(tasks)
+    """The number of a seed's tasks of all ranks, given that of this one's tasks."""
+    return total(tasks_of_a_seed(tasks))
 
 
 class _Spread(torch.autograd.Function):

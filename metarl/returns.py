@@ -125,17 +125,3 @@ def policy_batch(
     scale = deviation + 1e-8
     batch = PolicyBatch(episodes.observations, episodes.actions, episodes.log_probs, centred / scale, weights)
     return batch, scale[:, 0, 0]
-
-
-def packed(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"], longest: int) -> PolicyBatch:
-    """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least.
-
-    `longest` is the largest number of valid transitions of a task. Most losses do not need to know where an episode
-    began.
-    """
-    valid = mask.flatten(1)
-    if longest > 0.9 * valid.shape[1]:
-        return batch
-    order = torch.argsort(valid.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]
-    tasks = torch.arange(len(order), device=order.device)[:, None]
-    return PolicyBatch(*(x.flatten(1, 2)[tasks, order].unsqueeze(1) for x in batch))

@@ -70,7 +70,9 @@ def rollout(
     )
     _check_finite(episodes)
     if not bool(mask.all()):
-        episodes = zero_masked(episodes)
+        # An accelerator has gone on to the horizon; the shape is that of any other device.
+        steps = int(mask.any(1).any(0).sum())
+        episodes = zero_masked(episodes.each(lambda x: x[:, :, :steps]))
     return episodes
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metarl.problem import Collected
 from metarl.randomness import Key, uniform
+from metarl.seeds_axis import tasks_of_a_seed
 from metarl.tasks import Tasks
 from metarl.types import Examples, TaskParams
 
@@ -71,7 +72,8 @@ class Supervised:
         with torch.no_grad():
             outputs = self.query_outputs(params, data)
             score, objective = self.score(outputs, data.query_targets), -self.loss(outputs, data.query_targets)
-        return Collected(data, score, data.support_targets.shape[:2].numel(), objective)
+        shown = data.support_targets.shape[1]
+        return Collected(data, score, torch.full_like(score, shown, dtype=torch.int64), objective)
 
     def _minibatch(self, data: Examples, key: Key) -> Examples:
         tasks, examples = data.support_targets.shape[:2]
@@ -102,7 +104,7 @@ class Supervised:
 
 
 class Pooled(Supervised):
-    """Tasks that are pooled: all are predicted by the first task's parameters, so that nothing can adapt.
+    """Tasks that are pooled: all of a seed are predicted by its first task's parameters, so that nothing can adapt.
 
     For joint training and for metric learning, which pass the same parameters for every task: shared filters make
     one convolution of what stacked ones compute task by task.
@@ -113,9 +115,10 @@ class Pooled(Supervised):
         return self.pooled(params, data.query_inputs, tasks).unflatten(0, (tasks, queries))
 
     def pooled(self, params: TaskParams, inputs: Tensor, batches: int) -> Tensor:
-        """Outputs (tasks x examples, outputs) of one set of parameters, in `batches` batches."""
-        first = {name: value[:1] for name, value in params.items()}
-        return self.network(first, inputs.flatten(0, 1)[None], batches)[0]
+        """Outputs (tasks x examples, outputs) of one set of parameters for each seed, in `batches` batches in all."""
+        own = tasks_of_a_seed(len(inputs))
+        first = {name: value[::own] for name, value in params.items()}
+        return self.network(first, inputs.unflatten(0, (-1, own)).flatten(1, 2), tasks_of_a_seed(batches)).flatten(0, 1)
 
     def inner_loss(self, params: TaskParams, data: Examples) -> Float[Tensor, " tasks"]:
         return torch.zeros(len(data.query_targets), dtype=data.query_inputs.dtype, device=data.query_inputs.device)

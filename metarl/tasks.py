@@ -39,6 +39,11 @@ def take_tasks(tasks: Tasks, index: slice) -> Tasks:
     return {name: values[index] for name, values in tasks.items()}
 
 
+def join_tasks(batches: Sequence[Tasks]) -> Tasks:
+    """One batch of several."""
+    return {name: np.concatenate([tasks[name] for tasks in batches]) for name in batches[0]}
+
+
 def task_vectors(space: spaces.Dict, tasks: Tasks) -> np.ndarray:
     """The tasks as flat vectors (tasks, size), float32: numbers as they are, discrete values one-hot."""
     flat = [spaces.flatten(space, _in_space(space, task_at(tasks, i))) for i in range(number_of_tasks(tasks))]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from metarl.builder import DTYPES, as_trained, build_rule, check_device, fitting
 from metarl.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
 from metarl.config import RunConfig, has_schedule
 from metarl.domains import REINFORCEMENT_LEARNING, Domain
-from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
+from metarl.errors import ConfigError, Divergence, EnvironmentFault, MetarlError, RunError
 from metarl.evaluation import adaptation_curve, finite_list
 from metarl.initialisation import initialised_from
 from metarl.inner import within_bounds
@@ -50,6 +50,8 @@ class Outcome:
     iteration: int
     signal: int | None = None
     """The signal that stopped it, if one did."""
+    error: MetarlError | None = None
+    """What ended it, where other seeds went on."""
 
 
 def train(
@@ -66,17 +68,27 @@ def train(
     With `or_resume`, go on with the run that is there if its configuration is the same.
     Raises ConfigError, RunError, FamilyError, EnvironmentFault or Divergence; checkpoints written so far stay.
     """
-    run = Path(run_dir)
+    with (
+        joined(config.device, config.rank_timeout),
+        opened(algorithm, config, Path(run_dir), domain, or_resume) as training,
+    ):
+        return training.run(config.iterations, report)
+
+
+def opened(algorithm: str, config: RunConfig, run: Path, domain: Domain, or_resume: bool) -> Training:
+    """A hold on a new run, or with `or_resume` on the one that is there if its configuration is the same."""
     validate(config)
-    with joined(config.device, config.rank_timeout):
-        check_device(config.device)
-        # A process that torchrun restarted finds the run that its predecessor began.
-        there = from_first((or_resume or restarts() > 0) and (run / "config.toml").exists())
-        with all_or_none():
-            if there and current().index == 0:
-                check_same(run, algorithm, config, domain)
-        with _Training(domain, algorithm, config, run, new=not there) as training:
-            return training.run(config.iterations, report)
+    check_device(config.device)
+    there = from_first(is_there(run, or_resume))
+    with all_or_none():
+        if there and current().index == 0:
+            check_same(run, algorithm, config, domain)
+    return Training(domain, algorithm, config, run, new=not there)
+
+
+def is_there(run: Path, or_resume: bool) -> bool:
+    """Whether a run is to be gone on with. A process that torchrun restarted finds what its predecessor began."""
+    return (or_resume or restarts() > 0) and (run / "config.toml").exists()
 
 
 def resume(
@@ -103,12 +115,12 @@ def resume(
         )
     with (
         joined(config.device, config.rank_timeout),
-        _Training(domain, algorithm, config, run, new=False) as training,
+        Training(domain, algorithm, config, run, new=False) as training,
     ):
         return training.run(total, report)
 
 
-class _Training:
+class Training:
     """One process's hold on a run: the objects that its configuration describes, and what it has written."""
 
     def __init__(self, domain: Domain, algorithm: str, config: RunConfig, run: Path, *, new: bool) -> None:
@@ -127,6 +139,8 @@ class _Training:
         self.validation: HeldProblem | None = None
         self.iteration, self.data_used, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
+        self.beside = 0
+        """Runs of other seeds that are trained in one batch with this one."""
         self.state: State = self.module.initial_state(initial_theta(config, self.workload.model, config.seed), config)
         self.leads = current().index == 0
         with all_or_none():
@@ -161,12 +175,13 @@ class _Training:
                 reason = "sums are rounded differently, so it will not be bitwise the same (--ordered-sums would be)"
                 warnings.warn(f"{run}: trained by {then} processes, goes on with {now}: {reason}", stacklevel=2)
             self.state = fitting({**state, "theta": theta}, self.state, str(run))
+            self.beside = manifest.get("beside", 0)
             self.iteration = self.saved = manifest["iteration"]
             self.data_used = data_used(manifest)
             self.wall_seconds = manifest["wall_seconds"]
         self.metrics = MetricsFile(run, self.iteration)
 
-    def __enter__(self) -> _Training:
+    def __enter__(self) -> Training:
         return self
 
     def __exit__(
@@ -183,57 +198,94 @@ class _Training:
 
     def run(self, total: int, report: Reporter | None) -> Outcome:
         """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
-        started = time.perf_counter() - self.wall_seconds
-        with ExitStack() as files, StopSignals() as stop:
-            events = files.enter_context(Events(self.run_dir, self.iteration, self.domain)) if self.leads else None
+        self.goes_on_beside(0)
+        with self.recording(report), StopSignals() as stop:
             while self.iteration < total and not stop.anywhere():
-                metrics = self._iterate()
-                self.wall_seconds = time.perf_counter() - started
-                record = {
-                    "iteration": self.iteration,
-                    self.domain.unit: self.data_used,
-                    "wall_seconds": round(self.wall_seconds, 6),
-                    **metrics,
-                }
-                if events is not None:
-                    self.metrics.append(record)
-                    events.write(record)
-                    if report is not None:
-                        report(record)
-                due = self.iteration % self.config.checkpoint_every == 0 and self.iteration < total
-                if due and not stop.anywhere():
-                    self._save(events)
-                    self.wall_seconds = time.perf_counter() - started
-            signal = stop.anywhere()
-            if self.saved != self.iteration:
-                self._save(events, validate=signal is None)
-            return Outcome(self.iteration, signal)
+                self.record(self.iterate())
+                if self.due(total) and not stop.anywhere():
+                    self.save()
+            return self.ended(stop.anywhere())
 
-    def _iterate(self) -> dict[str, Any]:
+    def goes_on_beside(self, others: int) -> None:
+        """Note how many runs of other seeds are in one batch with this one, with a warning where it began otherwise."""
+        if self.saved is not None and self.beside != others:
+            then, now = (f"in a batch with {n} other seeds" if n else "alone" for n in (self.beside, others))
+            reason = "sums may be rounded differently, so it may not be bitwise the same"
+            warnings.warn(f"{self.run_dir}: trained {then}, goes on {now}: {reason}", stacklevel=3)
+        self.beside = others
+
+    @contextmanager
+    def recording(self, report: Reporter | None = None) -> Iterator[None]:
+        """Within, the clock runs, and iterations can be recorded."""
+        self._started, self._report, self._events = time.perf_counter() - self.wall_seconds, report, None
+        if not self.leads:
+            yield
+            return
+        with Events(self.run_dir, self.iteration, self.domain) as self._events:
+            yield
+
+    def record(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Write what an iteration measured, and report it."""
+        self.wall_seconds = time.perf_counter() - self._started
+        record = {
+            "iteration": self.iteration,
+            self.domain.unit: self.data_used,
+            "wall_seconds": round(self.wall_seconds, 6),
+            **metrics,
+        }
+        if self._events is not None:
+            self.metrics.append(record)
+            self._events.write(record)
+            if self._report is not None:
+                self._report(record)
+        return record
+
+    def due(self, total: int) -> bool:
+        """Whether a checkpoint is to be written before the end."""
+        return self.iteration % self.config.checkpoint_every == 0 and self.iteration < total
+
+    def ended(self, signal: int | None) -> Outcome:
+        """The last iteration saved, unless it is."""
+        if self.saved != self.iteration:
+            self.save(validate=signal is None)
+        return Outcome(self.iteration, signal)
+
+    def iterate(self) -> dict[str, Any]:
         """One meta-iteration: a function of state, iteration and seed alone."""
-        config, number, before = self.config, self.iteration + 1, current().exchanged
+        before = current().exchanged
+        try:
+            state, metrics = self._meta_step()
+        except (Divergence, EnvironmentFault) as error:
+            error.args = (f"iteration {self.iteration + 1}: {error}",)
+            raise
+        metrics = self.accept(state, metrics)
+        if "exchanged_bytes" in metrics:
+            by_phase = metrics["exchanged_bytes"]
+            by_phase["state"] = current().exchanged - before - sum(by_phase.values())
+        return metrics
+
+    def next_step(self) -> tuple[Tasks, Key, float]:
+        """What the next step is a function of, beside the state: its tasks, their randomness, and the progress."""
+        config, number = self.config, self.iteration + 1
         rng = self.root.at("tasks", number).generator()
         tasks = self.workload.sample_tasks(config.meta_batch_size, "meta-train", rng)
         # Past the end of a schedule its last value holds.
         progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
-        try:
-            state, metrics = self._meta_step(tasks, number, progress)
-            theta = within_bounds(state["theta"], config.inner.lr)
-            state["theta"] = updated(theta, metrics.pop("observed", None))
-        except (Divergence, EnvironmentFault) as error:
-            error.args = (f"iteration {number}: {error}",)
-            raise
-        check_sound(state, metrics, config, number)
+        return tasks, self.root.at("iteration", number), progress
+
+    def accept(self, state: State, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Take the state that a step made; raises Divergence where it cannot be gone on from."""
+        number = self.iteration + 1
+        theta = within_bounds(state["theta"], self.config.inner.lr)
+        state["theta"] = updated(theta, metrics.pop("observed", None))
+        check_sound(state, metrics, self.config, number)
         self.state, self.iteration = aligned(state_from_first(state)), number
         self.data_used += metrics.pop("transitions")
-        if "exchanged_bytes" in metrics:
-            by_phase = metrics["exchanged_bytes"]
-            by_phase["state"] = current().exchanged - before - sum(by_phase.values())
         return {self.domain.measure: metrics.pop("return"), **metrics}
 
-    def _meta_step(self, tasks: Tasks, number: int, progress: float) -> tuple[State, dict[str, Any]]:
+    def _meta_step(self) -> tuple[State, dict[str, Any]]:
         """The algorithm's step on this process's share of the tasks."""
-        key = self.root.at("iteration", number)
+        tasks, key, progress = self.next_step()
 
         def of(part: slice, place: int) -> tuple[State, dict[str, Any]]:
             own, problem = take_tasks(tasks, part), self.problems[place]
@@ -243,7 +295,7 @@ class _Training:
 
         return on_share(self.config.meta_batch_size, self.config.ordered_sums, of)
 
-    def _save(self, events: Events | None, *, validate: bool = True) -> None:
+    def save(self, *, validate: bool = True) -> None:
         """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
         facts: dict[str, Any] = {
             "algorithm": self.algorithm,
@@ -254,6 +306,7 @@ class _Training:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "processes": current().size,
+            "beside": self.beside,
             **self.workload.facts(),
             "meta_validation": self._validate() if validate else None,
         }
@@ -264,8 +317,8 @@ class _Training:
                 if self.config.keep_checkpoints:
                     prune(self.run_dir, self.config.keep_checkpoints, self.iteration)
         self.saved = self.iteration
-        if events is not None and facts["meta_validation"] is not None:
-            events.write_validation(facts["meta_validation"], self.iteration)
+        if self._events is not None and facts["meta_validation"] is not None:
+            self._events.write_validation(facts["meta_validation"], self.iteration)
 
     def _validate(self) -> dict[str, Any] | None:
         """Mean scores at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""

@@ -1,6 +1,7 @@
 """Trust-region step: natural-gradient direction by conjugate gradient, then a line search on the true loss and KL.
 
-Schulman et al. (2015), section 6 and appendix C. Vectors here are flat.
+Schulman et al. (2015), section 6 and appendix C. Vectors here are flat, one for each seed where several are trained at
+once; a seed whose search has ended stays where it is while the others go on.
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.linalg import vecdot
 
 from metarl.policies import Distribution
 from metarl.reductions import number_everywhere
+from metarl.seeds_axis import flat
 from metarl.types import Params
 
-Vector = Float[Tensor, " parameters"]
+Vector = Float[Tensor, "*seeds parameters"]
 
 
 def ravel(params: Params) -> Vector:
     """All parameters as one vector, in the order of the dictionary."""
-    return torch.cat([value.reshape(-1) for value in params.values()])
+    return torch.cat([flat(value) for value in params.values()], -1)
 
 
 def unravel(vector: Vector, like: Params) -> Params:
     """The inverse of `ravel`, with names and shapes taken from `like`."""
-    parts = vector.split([value.numel() for value in like.values()])
+    parts = vector.split([flat(value).shape[-1] for value in like.values()], -1)
     return {name: part.reshape(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}
 
 
@@ -38,22 +41,21 @@ def conjugate_gradient(
     `product(v)` computes A v. Stops early once the squared residual has fallen by `tolerance`.
     """
     x = torch.zeros_like(target)
-    residual = target.clone()
-    direction = target.clone()
-    squared = residual @ residual
-    if not squared > 0:
-        return x, target
+    residual = direction = target
+    squared = vecdot(residual, residual)
+    going = squared > 0
     floor = tolerance * squared
     for _ in range(iterations):
+        if not bool(going.any()):
+            break
         image = product(direction)
-        step = squared / (direction @ image)
+        step = torch.where(going, squared / vecdot(direction, image), 0)[..., None]
         x = x + step * direction
         residual = residual - step * image
-        following = residual @ residual
-        if following <= floor:
-            break
-        direction = residual + (following / squared) * direction
-        squared = following
+        following = vecdot(residual, residual)
+        going = going & ~(following <= floor)
+        direction = torch.where(going[..., None], residual + (following / squared)[..., None] * direction, direction)
+        squared = torch.where(going, following, squared)
     return x, target - residual
 
 
@@ -96,17 +98,17 @@ class GaussNewton:
         back = torch.autograd.grad(
             list(self._distribution), self._leaves, weighted, retain_graph=True, materialize_grads=True
         )
-        return torch.cat([part.reshape(-1) for part in back]) + self._damping * vector
+        return torch.cat([flat(part) for part in back], -1) + self._damping * vector
 
 
 class LineSearch(NamedTuple):
     """Outcome of a backtracking line search; `backtracks` is -1 where no point was accepted."""
 
     theta: Params
-    accepted: bool
-    backtracks: int
-    loss: float
-    kl: float
+    accepted: Bool[Tensor, "*seeds"]
+    backtracks: Int[Tensor, "*seeds"]
+    loss: Float[Tensor, "*seeds"]
+    kl: Float[Tensor, "*seeds"]
 
 
 def line_search(
@@ -114,7 +116,7 @@ def line_search(
     theta: Params,
     step: Vector,
     *,
-    loss: float,
+    loss: Float[Tensor, "*seeds"],
     max_kl: float,
     max_backtracks: int,
     backtrack_ratio: float,
@@ -123,10 +125,17 @@ def line_search(
 
     `evaluate` gives the true (loss, KL) of a candidate. Where no candidate is accepted theta stays.
     """
-    start = ravel(theta)
+    start = point = ravel(theta)
+    backtracks = torch.full_like(loss, -1, dtype=torch.int64)
+    found_loss, found_kl = loss, torch.zeros_like(loss)
     for i in range(max_backtracks):
-        candidate = unravel(start - backtrack_ratio**i * step, theta)
-        new_loss, new_kl = (float(x) for x in evaluate(candidate))
-        if new_loss < loss and new_kl <= max_kl:
-            return LineSearch(candidate, True, i, new_loss, new_kl)
-    return LineSearch(theta, False, -1, loss, 0.0)
+        candidate = start - backtrack_ratio**i * step
+        new_loss, new_kl = evaluate(unravel(candidate, theta))
+        accepted = (backtracks < 0) & (new_loss < loss) & (new_kl.double() <= max_kl)
+        point = torch.where(accepted[..., None], candidate, point)
+        backtracks = torch.where(accepted, i, backtracks)
+        found_loss = torch.where(accepted, new_loss, found_loss)
+        found_kl = torch.where(accepted, new_kl, found_kl)
+        if bool((backtracks >= 0).all()):
+            break
+    return LineSearch(unravel(point, theta), backtracks >= 0, backtracks, found_loss, found_kl)

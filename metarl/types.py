@@ -5,7 +5,7 @@ Axis names: `tasks` the meta-batch, `episodes` the episodes of one task, `steps`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
 from jaxtyping import Bool, Float
@@ -59,7 +59,7 @@ class Episodes(NamedTuple):
 class PolicyBatch(NamedTuple):
     """What a policy-gradient loss needs: transitions with advantages, and `weights` that sum to one in each task.
 
-    The two middle axes are episodes and steps, or one row of all valid transitions (see `returns.packed`).
+    The two middle axes are episodes and steps, or one row of all valid transitions (see `packing.packed`).
     """
 
     observations: Float[Tensor, "tasks episodes steps observation"]
@@ -67,6 +67,18 @@ class PolicyBatch(NamedTuple):
     log_probs: Float[Tensor, "tasks episodes steps"]
     advantages: Float[Tensor, "tasks episodes steps"]
     weights: Float[Tensor, "tasks episodes steps"]
+    layouts: tuple[tuple[int, int], ...] = ()
+    """Episodes and steps that each seed's transitions lie in by themselves, where unlike ones share a row."""
+
+    @staticmethod
+    def of(tensors: Iterable[Tensor], layouts: tuple[tuple[int, int], ...] = ()) -> PolicyBatch:
+        observations, actions, log_probs, advantages, weights = tensors
+        return PolicyBatch(observations, actions, log_probs, advantages, weights, layouts)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The fields of one transition each, in their order."""
+        return self[:5]
 
 
 class Examples(NamedTuple):

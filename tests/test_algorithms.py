@@ -55,7 +55,7 @@ class Quadratics:
 
     def collect(self, params, tasks, key):
         score = -self.inner_loss(params, (self.a, self.b))
-        return Collected((self.a, self.b), score, 10, score)
+        return Collected((self.a, self.b), score, torch.tensor([3, 3, 2, 2]), score)
 
     def inner_loss(self, params, data):
         return quadratic(params, data)

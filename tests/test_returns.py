@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from metarl.errors import Divergence
-from metarl.returns import advantages, baseline_features, discounted_sums, fit_baseline, packed, policy_batch
+from metarl.packing import packed
+from metarl.returns import advantages, baseline_features, discounted_sums, fit_baseline, policy_batch
 from metarl.types import Episodes, PolicyBatch
 
 

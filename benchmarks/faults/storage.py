@@ -48,8 +48,8 @@ def _stopped_early() -> None:
     """Train in this process as if the configuration had four iterations; the file says eight."""
     import metarl.training as training_module
 
-    original = training_module._Training.run
-    training_module._Training.run = lambda self, total, report: original(self, 4, report)  # type: ignore[method-assign]
+    original = training_module.Training.run
+    training_module.Training.run = lambda self, total, report: original(self, 4, report)  # type: ignore[method-assign]
 
 
 def _copy(begun: Path, place: Path) -> Path:

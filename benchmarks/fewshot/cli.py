@@ -42,6 +42,8 @@ class WhereOptions:
     """Go on with the run if it exists with the same configuration."""
     seeds: tuple[int, ...] = ()
     """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
+    seeds_at_once: int | None = None
+    """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
     quick: bool = False
     """Start from a size that takes about a minute."""
 

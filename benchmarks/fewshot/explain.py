@@ -56,7 +56,7 @@ class Quadratics(NamedTuple):
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
         losses = self.inner_loss(params)
-        return Collected(None, -losses, 0, -losses)
+        return Collected(None, -losses, torch.zeros(len(losses), dtype=torch.int64), -losses)
 
 
 ON_A_LINE = Quadratics(

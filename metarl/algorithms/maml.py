@@ -12,6 +12,8 @@ from metarl.tasks import Tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
 
+SEEDS_AXIS = True
+
 
 def initial_state(theta: Params, config: MamlConfig) -> State:
     return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
@@ -41,7 +43,7 @@ def meta_step(
 
     metrics = {
         **data.measured(),
-        "outer_loss": float(loss.detach()),
+        "outer_loss": loss.detach(),
         "gradient_norm": norm(gradient),
     }
     return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

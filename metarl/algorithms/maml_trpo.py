@@ -12,6 +12,8 @@ from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
 
+SEEDS_AXIS = True
+
 
 def initial_state(theta: Params, config: MamlTrpoConfig) -> State:
     """TRPO carries nothing from one iteration to the next but theta."""

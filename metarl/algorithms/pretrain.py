@@ -12,6 +12,8 @@ from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
 
+SEEDS_AXIS = True
+
 
 def initial_state(theta: Params, config: PretrainConfig) -> State:
     if config.outer == "trpo":
@@ -43,5 +45,5 @@ def meta_step(
         loss, gradient = gradient_of(lambda at: mean_over_tasks(problem.outer_loss(stack(at, n), data.query)), theta)
         moments = AdamState.from_params(state["optimiser"], theta)
         theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
-    metrics |= {"outer_loss": float(loss), "gradient_norm": norm(gradient)}
+    metrics |= {"outer_loss": loss, "gradient_norm": norm(gradient)}
     return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)

@@ -16,6 +16,8 @@ from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
 
+SEEDS_AXIS = True
+
 
 def initial_state(theta: Params, config: PrompConfig) -> State:
     return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
@@ -52,7 +54,7 @@ def meta_step(
         losses = []
         for _ in range(config.epochs):
             loss, gradient = gradient_of(objective, theta)
-            losses.append(float(loss))
+            losses.append(loss)
             theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {

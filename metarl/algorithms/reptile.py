@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from metarl.adaptation import collect_adaptation
 from metarl.config import ReptileConfig
-from metarl.inner import InnerRule
+from metarl.inner import InnerRule, stack
 from metarl.outer import Metrics, described, norm, reptile_state, reptile_step
 from metarl.problem import Problem, mean_over_tasks
 from metarl.randomness import Key
-from metarl.tasks import Tasks
+from metarl.tasks import Tasks, number_of_tasks
 from metarl.timing import Phases
 from metarl.types import Params, State
+
+SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: ReptileConfig) -> State:
@@ -30,7 +32,8 @@ def meta_step(
     data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase, query=False)
 
     with phase("difference"):
-        away = {name: mean_over_tasks(value - data.params[name]) for name, value in theta.items()}
+        start = stack(theta, number_of_tasks(tasks))
+        away = {name: mean_over_tasks(value - data.params[name]) for name, value in start.items()}
         after = reptile_step(state, away, config, progress)
 
     metrics = {**data.measured(), "difference_norm": norm(away)}

@@ -92,7 +92,7 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     (run,) = (place / "maml").glob(f"{config.adam.lr:.4g}-{config.inner.lr:.4g}-seed-1")
     assert len(read_metrics(run)) == config.iterations
     # Made again, nothing is trained again.
-    monkeypatch.setattr("metarl.training._Training._iterate", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("metarl.training.Training.iterate", lambda self: pytest.fail("trained again"))
     compare_methods.main(options)
 
 
