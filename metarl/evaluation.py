@@ -19,7 +19,7 @@ from metarl.tasks import Tasks, number_of_tasks, take_tasks
 from metarl.types import Params
 
 BLOCK = 50
-"""Tasks adapted at once. Part of the position of random numbers, so it is not an option."""
+"""Tasks adapted at once, at most. Part of the position of random numbers, so it is not an option."""
 
 
 class AdaptationCurve(NamedTuple):
@@ -60,13 +60,17 @@ def adaptation_curve(
     """Adapt theta to every task for `steps` steps, with fresh data for each, scoring the data of every step.
 
     Point 0 is zero-shot. A task whose parameters diverge has NaN from there on. With `part` the curve is that of a
-    part of the tasks, as it is among all of them.
+    part of the tasks, as it is among all of them. A problem with an attribute `tasks_at_once` is given no more of them,
+    for the sake of memory.
     """
     if isinstance(problem, AdaptsItself):
         return problem.adaptation_curve(theta, tasks, key, rule, steps, progress)
     n = number_of_tasks(tasks)
     part = part or slice(0, n)
-    blocks = [slice(max(i, part.start), min(i + BLOCK, part.stop)) for i in range(0, n, BLOCK)]
+    stride = min(BLOCK, getattr(problem, "tasks_at_once", None) or BLOCK)
+    starts = [first + i for first in range(0, n, BLOCK) for i in range(0, BLOCK, stride)]
+    ends = [min(start + stride, start - start % BLOCK + BLOCK, part.stop) for start in starts]
+    blocks = [slice(max(start, part.start), end) for start, end in zip(starts, ends, strict=True)]
     blocks = [block for block in blocks if block.start < block.stop]
     scores = torch.full((n, steps + 1), float("nan"), dtype=torch.float64)
     successes, known = torch.zeros_like(scores), False

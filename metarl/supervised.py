@@ -46,6 +46,7 @@ class Supervised:
 
     `transductive` False predicts each query example in a batch of its own with the support examples (Nichol et al.
     2018, section 6.1), for networks whose batch normalisation otherwise lets a task's query examples help each other.
+    Evaluation adapts to `tasks_at_once` tasks at a time.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Supervised:
         *,
         minibatch: int | None = None,
         transductive: bool = True,
+        tasks_at_once: int | None = None,
     ) -> None:
         self.network, self.loss, self.score = network, loss, score
-        self.minibatch, self.transductive = minibatch, transductive
+        self.minibatch, self.transductive, self.tasks_at_once = minibatch, transductive, tasks_at_once
         self._draw = draw
         self._tasks: Tasks | None = None
         self._examples: Examples | None = None

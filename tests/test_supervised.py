@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from metarl.convolution import Conv4
+from metarl.evaluation import adaptation_curve
 from metarl.inner import GradientDescent, replay, stack
 from metarl.outer import gradient_of
 from metarl.policies import StackedMLP
@@ -82,7 +83,7 @@ def test_examples_are_those_of_the_task_at_every_step():
     first, second = (problem.collect(params, TASKS, Key(i)) for i in range(2))
     assert len(asked) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.data, second.data, strict=True))
-    assert first.transitions == 3 * 4
+    assert first.transitions.tolist() == [4, 4, 4]
     torch.testing.assert_close(first.score, -problem.outer_loss(params, first.data))
     torch.testing.assert_close(first.objective, first.score)
     problem.collect(params, dict(TASKS), Key(0))
@@ -108,6 +109,31 @@ def test_a_minibatch_is_drawn_by_the_step_without_repetition():
     assert all(len(drawn_rows) > 20 for drawn_rows in seen)
     again = problem.collect(params, TASKS, Key(7).at(3)).data
     assert torch.equal(again.support_inputs, parts[3].support_inputs)
+
+
+@pytest.mark.parametrize("tasks_at_once", [1, 7, 50, 80])
+def test_a_curve_does_not_depend_on_how_many_tasks_are_adapted_at_once(tasks_at_once):
+    """Sixty tasks, more than the fifty that have positions of random numbers in common; minibatches are drawn."""
+    data, asked = regression(tasks=60, support=10), []
+    network = StackedMLP(2, 1, (), "tanh")
+
+    def draw(tasks):
+        asked.append(len(tasks["draw"]))
+        return Examples(*(part[tasks["draw"]] for part in data))
+
+    def curve(**limit):
+        problem = Supervised(network, draw, squared_error, negative_squared_error, minibatch=4, **limit)
+        theta = network.initialise(Key.from_seed(1))
+        return adaptation_curve(problem, theta, {"draw": np.arange(60)}, Key(3), GradientDescent(0.1), 2)
+
+    expected = curve()
+    assert asked == [50, 10]
+    asked.clear()
+    found = curve(tasks_at_once=tasks_at_once)
+    torch.testing.assert_close(found.per_task, expected.per_task, rtol=1e-12, atol=0)
+    assert found.transitions == expected.transitions == [0, 4, 8]
+    assert max(asked) == min(tasks_at_once, 50)
+    assert sum(asked) == 60
 
 
 def images(tasks=2, support=3, query=4):

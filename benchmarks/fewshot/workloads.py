@@ -38,6 +38,9 @@ from metarl.supervised import (
 from metarl.tasks import Splits, Tasks, UniformSplits
 from metarl.types import Examples, Params
 
+PIXELS_AT_ONCE = 1_000_000
+"""Of all images that an evaluation shows to the network in one call; a pixel takes about a kilobyte there."""
+
 
 class FewShot(ABC):
     """What all few-shot benchmarks have in common."""
@@ -156,7 +159,7 @@ class Images(FewShot):
     def problem(self, *, training: bool) -> Supervised:
         draw = self.draw_with(training=training)
         if self.embeds:
-            return Prototypes(self.model, draw, cross_entropy, accuracy)
+            return Prototypes(self.model, draw, cross_entropy, accuracy, tasks_at_once=self._tasks_at_once())
         if self.pools and training:
             among_all = relabelled(draw, lambda tasks: np.searchsorted(self.training_classes, tasks["classes"]))
             return Pooled(self.model, among_all, cross_entropy, accuracy)
@@ -168,7 +171,14 @@ class Images(FewShot):
             accuracy,
             minibatch=config.minibatch,
             transductive=config.transductive or training,
+            tasks_at_once=self._tasks_at_once(),
         )
+
+    def _tasks_at_once(self) -> int:
+        """How many tasks an evaluation adapts to at a time: as many as a gigabyte or so has room for."""
+        queries = self.config.ways * self.config.test_queries
+        seen = self.support + queries if self.config.transductive else queries * (self.support + 1)
+        return max(1, PIXELS_AT_ONCE // (seen * self.images.images.shape[-1] ** 2))
 
     def at_test(self, theta: Params, key: Key) -> Params:
         """A classifier of all training classes gets a new head for the classes of a task."""
