@@ -186,12 +186,12 @@ def run_resumed(domain: Domain, options: ResumeOptions) -> int:
 
 
 def _note(line: str) -> None:
-    print(f"metarl{_rank()}: {line}", file=sys.stderr)
+    print(f"metarl{_rank()}: {line}")
 
 
 def _finished(domain: Domain, run: Path, outcome: Any) -> int:
     if outcome.error is not None:
-        _note(f"{run}: {one_line(str(outcome.error))}")
+        print(f"metarl{_rank()}: error: {run}: {one_line(str(outcome.error))}", file=sys.stderr)
         return 2
     if outcome.signal is not None:
         print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "

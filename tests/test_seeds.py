@@ -141,8 +141,8 @@ def test_the_command_says_how_seeds_are_trained_and_which_one_failed(tmp_path, m
     code, out, err = command_line(line, run=tmp_path / "many")
     assert code == 2
     assert out.splitlines()[-1] == f"saved {tmp_path}/many/seed-3/checkpoints/00000002"
-    assert "metarl: 2 seeds, 2 at once: they are one batch" in err.splitlines()
-    assert f"metarl: {tmp_path}/many/seed-1: iteration 2: a parameter is not finite" in err.splitlines()
+    assert "metarl: 2 seeds, 2 at once: they are one batch" in out.splitlines()
+    assert err == f"metarl: error: {tmp_path}/many/seed-1: iteration 2: a parameter is not finite\n"
     code, _, err = command_line(line + " --seeds-at-once 0", run=tmp_path / "none")
     assert (code, err) == (2, "metarl: error: --seeds-at-once = 0; expected at least 1\n")
 

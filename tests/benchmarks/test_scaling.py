@@ -54,4 +54,5 @@ def test_seeds_are_trained_in_every_way(capsys):
     seeds_throughput.main(["--seeds", "2", "--iterations", "1", "--tasks", "2", "--rounds", "1"])
     out = capsys.readouterr().out
     assert "a process each, one after another" in out
-    assert "--seeds shared by two processes" in out
+    assert "--seeds, a batch in each of two processes" in out
+    assert out.count("--seeds in one batch") == 2
