@@ -260,10 +260,10 @@ def meta_step(envs: AsyncVectorEnv, theta: Params, tasks: Tasks, config: MamlTrp
             loss_and_kl,
             {name: value.detach() for name, value in leaves.items()},
             length * direction,
-            loss=terms.loss.item(),
+            loss=terms.loss.detach(),
             max_kl=region.max_kl,
             max_backtracks=region.max_backtracks,
             backtrack_ratio=region.backtrack_ratio,
         )
 
-    return Iteration(found.theta, returns.tolist(), found.kl, found.backtracks, transitions, phase.seconds)
+    return Iteration(found.theta, returns.tolist(), float(found.kl), int(found.backtracks), transitions, phase.seconds)
