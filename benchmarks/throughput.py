@@ -1,10 +1,11 @@
 """Seconds of one MAML-TRPO iteration on 2-D navigation: the library against the usual way to write it.
 
 `python -m benchmarks.throughput` prints both by phase, the sampling rate and the peak memory, and says
-whether the numbers wanted of the default workload on two cores are met. `--family cheetah-vel`, or another MuJoCo
-family, measures sampling alone (see mujoco_throughput); `--fewshot` supervised meta-gradients (see
-fewshot.throughput); `--seeds` several seeds by one command (see seeds_throughput). Run it on an otherwise idle machine:
-where other programs hold the cores, torch's threads wait for one another and every number is worthless.
+whether the numbers wanted of the default workload on two cores are met. `--family NAME` measures the sampling of another
+family alone: of one on MuJoCo beside MuJoCo itself (see mujoco_throughput), of any other as in sampling_throughput;
+`--fewshot` supervised meta-gradients (see fewshot.throughput); `--seeds` several seeds by one command (see
+seeds_throughput). Run it on an otherwise idle machine: where other programs hold the cores, torch's threads wait for
+one another and every number is worthless.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class Options:
     episodes: int = 20
     """Episodes of each task, before and after adaptation."""
     family: str = "navigation2d"
-    """navigation2d, or a MuJoCo family."""
+    """navigation2d, or another family, of which sampling is measured."""
     variant: Literal["raw-action", "finn17", "wide"] = "raw-action"
-    """Variant of navigation2d."""
+    """Variant of navigation2d; others are measured in their default, or as NAME:VARIANT."""
     device: str = "cpu"
     """Device of the library's iterations; the naive implementation stays on the CPU."""
     json: Path | None = None
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if min(options.iterations, options.naive_iterations, options.tasks, options.episodes) < 1:
         raise SystemExit("--iterations, --naive-iterations, --tasks, --episodes: expected at least 1")
     if options.family != "navigation2d":
-        return measure_mujoco(options)
+        return measure_sampling_of(options)
     # First of all, so that the load is that of others.
     facts = machine()
     config = MamlTrpoConfig(
@@ -105,18 +106,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def measure_mujoco(options: Options) -> None:
-    """Sampling of a MuJoCo family, in its default variant."""
+def measure_sampling_of(options: Options) -> None:
+    """Sampling of a family alone."""
     from metarl.mujoco_family import MujocoFamily
     from metarl.plugins import load_family
 
     family = load_family(options.family)
-    if not isinstance(family, MujocoFamily):
-        raise SystemExit(f"--family = {options.family}; expected navigation2d or a MuJoCo family")
-    from benchmarks import mujoco_throughput
+    if isinstance(family, MujocoFamily):
+        from benchmarks import mujoco_throughput
 
-    result = mujoco_throughput.measure(family, options.tasks, options.episodes, options.iterations)
-    print(mujoco_throughput.report(result))
+        result = mujoco_throughput.measure(family, options.tasks, options.episodes, options.iterations)
+        print(mujoco_throughput.report(result))
+    else:
+        from benchmarks import sampling_throughput
+
+        result = sampling_throughput.measure(family, options.tasks, options.episodes, options.iterations)
+        print(sampling_throughput.report(result))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

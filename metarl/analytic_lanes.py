@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -22,6 +22,9 @@ from metarl.tasks import Task, Tasks, number_of_tasks, task_vectors
 
 class AnalyticLanes:
     """Lanes of an analytic family, stepped as one batch on any device."""
+
+    torch_threads: ClassVar[int | None] = None
+    """All that torch has: the lanes are tensors themselves."""
 
     def __init__(
         self,

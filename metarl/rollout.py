@@ -12,6 +12,7 @@ from metarl.errors import Divergence, EnvironmentFault
 from metarl.lanes import Lanes
 from metarl.policies import Policy
 from metarl.randomness import Key, noise_seeds, normal, uniform
+from metarl.threads import torch_threads
 from metarl.types import Episodes, TaskParams
 
 
@@ -43,7 +44,7 @@ def rollout(
         running = running & active[:, None]
     observations, actions, log_probs, rewards, masks = [], [], [], [], []
     successes: list[Tensor | None] = []
-    with torch.no_grad():
+    with torch.no_grad(), torch_threads(lanes.torch_threads):
         observation = lanes.reset(seeds)
         for t in range(horizon):
             distribution, _ = policy.act(params, observation)

@@ -18,7 +18,7 @@ LAYERS = [
     {"domains"},
     {"config_files", "manifest", "types", "tasks", "randomness", "trajectories"},
     {"ranks", "seeds_axis"},
-    {"reductions", "turns", "stop_signals", "timing"},
+    {"reductions", "turns", "stop_signals", "threads", "timing"},
     {"families", "success"},
     {"normalisation"},
     {"declared", "policies", "convolution", "returns", "inner", "plugins", "mujoco_family", "sync_lanes"},

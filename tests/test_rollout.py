@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import gymnasium
 import numpy as np
 import pytest
@@ -211,6 +213,60 @@ def test_a_lane_that_ended_is_reset_before_it_is_stepped_again():
     lanes.set_tasks(lengths(2, 2, 2))
     assert mean_returns(rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)).tolist() == [2, 2, 2]
     lanes.close()
+
+
+class Counting(gymnasium.Env):
+    """Notes how many threads torch has while an environment is stepped."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    seen: ClassVar[set[int]] = set()
+    fails = False
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.seen.add(torch.get_num_threads())
+        if self.fails:
+            raise RuntimeError("broken")
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_torch_leaves_the_cores_to_environments_on_the_host(fails, monkeypatch):
+    monkeypatch.setattr(Counting, "seen", set())
+    monkeypatch.setattr(Counting, "fails", fails)
+    family = declare_family(lambda x: Counting(), spaces.Dict({"x": spaces.Discrete(2)}), horizon=2, name="counting")
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
+    theta = {name: value.float() for name, value in policy.initialise(Key.from_seed(1)).items()}
+    lanes = make_lanes(family, {"x": np.array([0, 1])}, 2, device="cpu", dtype=torch.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        if fails:
+            with pytest.raises(EnvironmentFault, match="broken"):
+                rollout(lanes, policy, stack(theta, 2), Key(1), horizon=2)
+        else:
+            rollout(lanes, policy, stack(theta, 2), Key(1), horizon=2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+        lanes.close()
+    assert Counting.seen == {1}
+
+
+def test_analytic_lanes_are_stepped_by_all_threads_of_torch(monkeypatch):
+    seen, step = set(), Countdown.step
+    monkeypatch.setattr(Countdown, "step", lambda *x: seen.add(torch.get_num_threads()) or step(*x))
+    policy, theta, lanes = setup(Countdown(), lengths(2), 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        rollout(lanes, policy, stack(theta, 1), Key(1), horizon=2)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {3}
 
 
 class Faulty(gymnasium.Env):

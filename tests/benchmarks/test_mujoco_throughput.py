@@ -41,11 +41,6 @@ def test_both_ratios_in_one_run(tmp_path, monkeypatch, capsys):
     assert "times gymnasium's AsyncVectorEnv, wanted at least 8" in printed
 
 
-def test_other_families_are_refused():
-    with pytest.raises(SystemExit, match="expected navigation2d or a MuJoCo family"):
-        throughput.main(["--family", "point-direction"])
-
-
 def test_costs_of_batched_stepping(capsys):
     mujoco_costs.main(["--families", "cheetah-dir", "--lanes", "1", "--repetitions", "1"])
     printed = capsys.readouterr().out
