@@ -1,6 +1,6 @@
 """Sampling a family end to end: policy, environments, random numbers and bookkeeping, whole rollouts at a time.
 
-Steps of all lanes count, also of those whose episode has ended while others go on; transitions are what is kept of them.
+Steps of all lanes count, also of those whose episode has ended while others go on; transitions are what is kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Seconds of one MAML-TRPO iteration on 2-D navigation: the library against the usual way to write it.
 
 `python -m benchmarks.throughput` prints both by phase, the sampling rate and the peak memory, and says
-whether the numbers wanted of the default workload on two cores are met. `--family NAME` measures the sampling of another
-family alone: of one on MuJoCo beside MuJoCo itself (see mujoco_throughput), of any other as in sampling_throughput;
+whether the numbers wanted of the default workload on two cores are met. `--family NAME` measures the sampling of
+another family alone: of one on MuJoCo beside MuJoCo itself (see mujoco_throughput), of others see sampling_throughput;
 `--fewshot` supervised meta-gradients (see fewshot.throughput); `--seeds` several seeds by one command (see
 seeds_throughput). Run it on an otherwise idle machine: where other programs hold the cores, torch's threads wait for
 one another and every number is worthless.

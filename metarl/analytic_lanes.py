@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -23,7 +23,7 @@ from metarl.tasks import Task, Tasks, number_of_tasks, task_vectors
 class AnalyticLanes:
     """Lanes of an analytic family, stepped as one batch on any device."""
 
-    torch_threads: ClassVar[int | None] = None
+    torch_threads: int | None = None
     """All that torch has: the lanes are tensors themselves."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from metarl.tasks import Tasks
 class HostLanes:
     """Lanes over any gymnasium vector environment with autoreset disabled, in task-major order."""
 
-    torch_threads: ClassVar[int | None] = 1
+    torch_threads: int | None = 1
     """Threads of torch between two steps: a pool, or workers, step the environments on the same cores."""
 
     def __init__(
