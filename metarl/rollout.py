@@ -42,7 +42,7 @@ def rollout(
     running = torch.ones(shape, dtype=torch.bool, device=lanes.device)
     if active is not None:
         running = running & active[:, None]
-    observations, actions, log_probs, rewards, masks = [], [], [], [], []
+    observations, actions, distributions, rewards, masks = [], [], [], [], []
     successes: list[Tensor | None] = []
     with torch.no_grad(), torch_threads(lanes.torch_threads):
         observation = lanes.reset(seeds)
@@ -51,7 +51,7 @@ def rollout(
             action = distribution.sample(noise[t])
             observations.append(observation)
             actions.append(action)
-            log_probs.append(distribution.log_prob(action))
+            distributions.append(distribution)
             masks.append(running)
             observation, reward, ended = lanes.step(action)
             rewards.append(reward)
@@ -60,11 +60,13 @@ def rollout(
             # Asking costs a synchronisation on an accelerator; here it saves the rest of the horizon.
             if lanes.device.type == "cpu" and not running.any():
                 break
-    mask = torch.stack(masks, 2)
+    mask, chosen = torch.stack(masks, 2), torch.stack(actions, 2)
+    # Of all steps at once: what is small costs by the operation.
+    acted = type(distributions[0])._make(torch.stack(field, 2) for field in zip(*distributions, strict=True))
     episodes = Episodes(
         torch.stack(observations, 2),
-        torch.stack(actions, 2),
-        torch.stack(log_probs, 2),
+        chosen,
+        acted.log_prob(chosen),
         torch.stack(rewards, 2),
         mask,
         _stacked(successes),

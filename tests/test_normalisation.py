@@ -145,7 +145,7 @@ def test_parts_add_up_where_means_are_large():
     mask = torch.ones(2, 2, 5, dtype=torch.bool)
     for part in rows.reshape(3, 2, 2, 5, 3):
         found = moments(stack(theta, 2), torch.as_tensor(part), mask)
-        theta = updated(theta, found.sum(0))
+        theta = updated(theta, found.sum(0).tolist())
     np.testing.assert_allclose(theta[MEAN], rows.mean(0), rtol=1e-14)
     np.testing.assert_allclose(theta[VARIANCE][:2], rows.var(0)[:2], rtol=1e-8)
     assert theta[VARIANCE][2] < FLAT

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from metarl.lanes import Lanes
@@ -27,13 +28,14 @@ class Chosen(NamedTuple):
     """Actions that were chosen already, where a rollout expects a distribution."""
 
     actions: Tensor
+    unknown: Float[Tensor, "tasks episodes *steps"]
+    """Zeros: nothing is known of the probability; but an action that is not finite must not go unnoticed."""
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.actions
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        # Nothing is known of it; but an action that is not finite must not go unnoticed.
-        return (0.0 * self.actions).reshape(*self.actions.shape[:2], -1).sum(-1)
+        return self.unknown
 
 
 class ActingModel:
@@ -53,7 +55,8 @@ class ActingModel:
         """Actions for observations (tasks, episodes, observation)."""
         rows = observations.flatten(0, 1).cpu().numpy().astype(np.float32)
         actions, _ = self.model.predict(rows, deterministic=self.deterministic)
-        return Chosen(torch.as_tensor(actions).unflatten(0, observations.shape[:2])), memory
+        chosen = torch.as_tensor(actions).unflatten(0, observations.shape[:2])
+        return Chosen(chosen, (0.0 * chosen).reshape(*observations.shape[:2], -1).sum(-1)), memory
 
 
 def episodes_of(model: BaseAlgorithm, lanes: Lanes, key: Key, *, horizon: int, episodes: int) -> Episodes:
