@@ -112,5 +112,7 @@ class HostLanes:
 
     def _tensor(self, array: Any) -> Tensor:
         # A copy: a vector environment may return the same buffer at every step.
-        tensor = torch.tensor(np.asarray(array), device=self.device, dtype=self.dtype)
-        return tensor.reshape(self.tasks, self.episodes, *tensor.shape[1:])
+        tensor = torch.tensor(np.asarray(array), dtype=self.dtype)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()  # so that the copy need not be waited for
+        return tensor.to(self.device, non_blocking=True).reshape(self.tasks, self.episodes, *tensor.shape[1:])

@@ -24,7 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.throughput import machine, peak_memory
 from metarl.allocation import keep_freed_memory
+from metarl.builder import check_device
 from metarl.convolution import EPSILON, Conv4
+from metarl.errors import ConfigError
 from metarl.inner import GradientDescent, replay
 from metarl.outer import gradient_of
 from metarl.policies import StackedMLP
@@ -51,6 +53,8 @@ class Options:
     """Tasks of the Omniglot workload: 5-way 1-shot, Conv-4, one inner step."""
     filters: int = 64
     """Filters of the Conv-4."""
+    device: str = "cpu"
+    """Device of all implementations: cpu or cuda."""
     json: Path | None = None
     """Write the numbers here."""
 
@@ -63,6 +67,7 @@ class Case:
     tasks: int
     filters: int
     first_order: bool
+    device: str = "cpu"
 
     @property
     def rate(self) -> float:
@@ -89,11 +94,12 @@ class Case:
         generator = torch.Generator().manual_seed(0)
 
         def drawn(*shape: int) -> Tensor:
-            return torch.rand(self.tasks, *shape, generator=generator, dtype=torch.float64).to(dtype)
+            numbers = torch.rand(self.tasks, *shape, generator=generator, dtype=torch.float64)
+            return numbers.to(self.device, dtype)
 
         if self.workload == "sinusoid":
             return Examples(drawn(10, 1), drawn(10, 1), drawn(10, 1), drawn(10, 1))
-        labels = torch.arange(5).expand(self.tasks, -1)
+        labels = torch.arange(5, device=self.device).expand(self.tasks, -1)
         return Examples(drawn(5, 1, 28, 28), labels, drawn(5, 1, 28, 28), labels)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -101,7 +107,13 @@ class Case:
         return F.mse_loss(outputs, targets) if self.workload == "sinusoid" else F.cross_entropy(outputs, targets)
 
     def theta(self, dtype: torch.dtype) -> Params:
-        return {name: value.to(dtype) for name, value in self.network().initialise(Key.from_seed(1)).items()}
+        drawn = self.network().initialise(Key.from_seed(1))
+        return {name: value.to(self.device, dtype) for name, value in drawn.items()}
+
+    def finished(self) -> None:
+        """Wait for what an accelerator was asked to do."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
 MetaGradient = Callable[[], list[Tensor]]
@@ -121,7 +133,7 @@ def by_library(case: Case, dtype: torch.dtype) -> MetaGradient:
 
 
 def _loaded(case: Case, dtype: torch.dtype) -> nn.Module:
-    module = case.module().to(dtype)
+    module = case.module().to(case.device, dtype)
     for parameter, value in zip(module.parameters(), case.theta(dtype).values(), strict=True):
         parameter.data.copy_(value)
     return module
@@ -177,17 +189,19 @@ def disagreement(case: Case, name: str) -> float:
 
 
 def measure(case: Case, name: str, iterations: int) -> dict[str, Any]:
-    """Median seconds of a meta-gradient in float32, its matrix operations, and the process's peak memory."""
+    """Median seconds of a meta-gradient in float32, its matrix operations, and peak memory: the process's or CUDA's."""
     keep_freed_memory()
     run = IMPLEMENTATIONS[name](case, torch.float32)
     for _ in range(WARM_UP):
         run()
+    case.finished()
     seconds = []
     for _ in range(iterations):
         start = time.perf_counter()
         run()
+        case.finished()
         seconds.append(time.perf_counter() - start)
-    memory = peak_memory()
+    memory = torch.cuda.max_memory_allocated() if case.device == "cuda" else peak_memory()
     with FlopCounterMode(display=False) as counter:
         run()
     return {
@@ -197,13 +211,14 @@ def measure(case: Case, name: str, iterations: int) -> dict[str, Any]:
     }
 
 
-def matrix_rate(size: int = 1024, repetitions: int = 5) -> float:
+def matrix_rate(device: str, repetitions: int = 5) -> float:
     """Floating-point operations a second of this machine's matrix multiplication in float32."""
-    a, b = torch.rand(size, size), torch.rand(size, size)
+    size = 8192 if device == "cuda" else 1024
+    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
     best = float("inf")
     for _ in range(repetitions):
         start = time.perf_counter()
-        a @ b
+        float((a @ b)[0, 0])  # which waits for an accelerator
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
@@ -213,10 +228,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=arguments)
     if min(options.iterations, options.sinusoid_tasks, options.omniglot_tasks, options.filters) < 1:
         raise SystemExit("--iterations, --sinusoid-tasks, --omniglot-tasks, --filters: expected at least 1")
-    facts = machine() | {"matrix_operations_per_second": matrix_rate()}
+    try:
+        check_device(options.device)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    facts = machine() | {"device": options.device, "matrix_operations_per_second": matrix_rate(options.device)}
     tasks = {"sinusoid": options.sinusoid_tasks, "omniglot": options.omniglot_tasks}
     cases = [
-        Case(workload, n, options.filters, first_order)
+        Case(workload, n, options.filters, first_order, options.device)
         for workload, n in tasks.items()
         for first_order in (False, True)
     ]
