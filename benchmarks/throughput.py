@@ -28,8 +28,9 @@ import tyro
 from benchmarks import naive_maml_trpo as naive
 from metarl.algorithms import maml_trpo
 from metarl.allocation import keep_freed_memory
-from metarl.builder import build_family, build_policy, build_problem, build_rule, initial_theta
+from metarl.builder import build_family, build_policy, build_problem, build_rule, check_device, initial_theta
 from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
+from metarl.errors import ConfigError
 from metarl.families import TaskFamily
 from metarl.inner import stack
 from metarl.policies import Policy
@@ -81,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("--iterations, --naive-iterations, --tasks, --episodes: expected at least 1")
     if options.family != "navigation2d":
         return measure_sampling_of(options)
+    try:
+        check_device(options.device)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
     # First of all, so that the load is that of others.
     facts = machine()
     config = MamlTrpoConfig(
