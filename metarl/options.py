@@ -10,19 +10,25 @@ import tyro
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class WhereOptions:
     """Where a training goes."""
 
     run_dir: Path | None = None
     """Run directory to create (required)."""
-    config: str | None = None
-    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
     or_resume: bool = False
     """Go on with the run if it exists with the same configuration."""
     seeds: tuple[int, ...] = ()
     """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
     seeds_at_once: int | None = None
     """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
+
+
+@dataclass(frozen=True)
+class RunOptions(WhereOptions):
+    """Where a training goes."""
+
+    config: str | None = None
+    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
 
 
 @dataclass(frozen=True)

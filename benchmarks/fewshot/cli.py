@@ -24,7 +24,7 @@ from metarl.command_line import (
 )
 from metarl.domains import Domain
 from metarl.errors import ConfigError, RunError, nearest
-from metarl.options import ResumeOptions
+from metarl.options import ResumeOptions, WhereOptions
 from metarl.run_directory import domain_name, read_config
 from metarl.validation import check_least
 
@@ -33,17 +33,9 @@ RATE_TASKS = 200
 
 
 @dataclass(frozen=True)
-class WhereOptions:
+class TrainOptions(WhereOptions):
     """Where a training goes."""
 
-    run_dir: Path | None = None
-    """Run directory to create (required)."""
-    or_resume: bool = False
-    """Go on with the run if it exists with the same configuration."""
-    seeds: tuple[int, ...] = ()
-    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
-    seeds_at_once: int | None = None
-    """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
     quick: bool = False
     """Start from a size that takes about a minute."""
 
@@ -138,7 +130,7 @@ def _train(arguments: list[str]) -> int:
     if "--quick" in rest:
         default = quick(default)
     program = f"{COMMAND} train {domain.name} {method}"
-    where, config = parse_training(rest, program, found.summary, WhereOptions(), default)
+    where, config = parse_training(rest, program, found.summary, TrainOptions(), default)
     return run_training(domain, method, config, where)
 
 
