@@ -11,7 +11,7 @@ import shutil
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -150,10 +150,8 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     tally = Tally("hostile file: refused in 2 s and 200 MB, nothing executed")
     whole, mark = place / "whole", place / "executed"
     assert metarl(training(whole, iterations=6, every=6), place / "whole.log").wait() == 0
-    usual = metarl(["evaluate", str(place / "nowhere")], place / "nowhere.log")
-    usual.wait()
-    judge = Judge(tally, mark, usual.most_memory)
-    for name, data in tensor_files(mark).items():
+    judge = Judge(tally, mark, place)
+    for name, data in judge.beside_usual(tensor_files(mark)):
         run = _copy(whole, place)
         folder = run / "checkpoints" / "00000006"
         (folder / "theta.safetensors").write_bytes(data)
@@ -164,14 +162,14 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
         policy = place / "policy.safetensors"
         policy.write_bytes(data)
         judge.refused(f"{name}, as a policy", forked(lambda policy=policy: _load(policy), place / "load.log"))  # type: ignore[misc]
-    for name, data in models(mark).items():
+    for name, data in judge.beside_usual(models(mark)):
         model = place / "model.zip"
         model.write_bytes(data)
         line = [*training(place / "hostile-start", iterations=1, every=1), "--initialise-from", str(model)]
         judge.refused(name, metarl(line, place / "model.log", little_memory))
         shutil.rmtree(place / "hostile-start", ignore_errors=True)
     for file, contents in (("config.toml", configurations), ("checkpoints/00000006/manifest.json", manifests)):
-        for name, data in contents(mark).items():
+        for name, data in judge.beside_usual(contents(mark)):
             run = _copy(whole, place)
             (run / file).write_bytes(data)
             judge.commands(name, run, quick)
@@ -193,8 +191,19 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
 class Judge:
     """Counts what a process did with a hostile file."""
 
-    def __init__(self, tally: Tally, mark: Path, usual_memory: int) -> None:
-        self.tally, self.mark, self.usual_memory = tally, mark, usual_memory
+    def __init__(self, tally: Tally, mark: Path, place: Path) -> None:
+        self.tally, self.mark, self.place = tally, mark, place
+        self.usual_memory = 0
+
+    def beside_usual(self, files: dict[str, bytes]) -> Iterable[tuple[str, bytes]]:
+        """The files, memory being measured beside what a command takes that refuses at once.
+
+        Having made the files, this process is larger than before, and so are those forked from it.
+        """
+        usual = metarl(["evaluate", str(self.place / "nowhere")], self.place / "nowhere.log")
+        usual.wait()
+        self.usual_memory = usual.most_memory
+        return files.items()
 
     def commands(self, name: str, run: Path, quick: bool) -> None:
         log = run.parent / "hostile.log"
