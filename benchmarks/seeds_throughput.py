@@ -1,8 +1,9 @@
 """Wall seconds of five seeds: a process each, against one command for all of them.
 
 `python -m benchmarks.throughput --seeds` trains the same runs in each way, start-up included, in turns: 2-D navigation,
-whose iterations are arithmetic, and coupled-direction, whose iterations are mostly calls of small operations. Where two
-processes or threads are used at a time there are two cores to use. Run it on an otherwise idle machine.
+whose iterations are arithmetic, coupled-direction with steps that are half as long, and sinusoids, whose iterations are
+calls of small operations. Where two processes or threads are used at a time there are two cores to use. Run it on an
+otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from benchmarks.throughput import machine
 
 @dataclass(frozen=True)
 class Options:
-    """Train several seeds of MAML-TRPO, in one process each and by one command."""
+    """Train several seeds of a method, in one process each and by one command."""
 
     seeds: int = 5
     """Seeds."""
     iterations: int = 20
-    """Meta-iterations of each on 2-D navigation; five times as many on coupled-direction."""
+    """Meta-iterations of each on 2-D navigation; twice as many on coupled-direction, fifty times on sinusoids."""
     tasks: int = 20
     """Tasks in each iteration."""
     rounds: int = 3
@@ -51,16 +52,21 @@ def _run(commands: list[list[str]], at_a_time: int, threads: int) -> None:
 
 
 def workloads(options: Options) -> dict[str, list[str]]:
-    """The arguments of `metarl train` for each."""
+    """The command of each, but for seeds and run directory."""
     size = ["--meta-batch-size", str(options.tasks), "--validation-tasks", "0"]
     navigation = ["--variant", "raw-action", "--episodes", "20", "--iterations", str(options.iterations)]
-    direction = ["--config", "maml-trpo-coupled-direction", "--iterations", str(5 * options.iterations)]
-    return {"navigation2d": [*navigation, *size], "coupled-direction": [*direction, *size]}
+    direction = ["--config", "maml-trpo-coupled-direction", "--iterations", str(2 * options.iterations)]
+    train = ["metarl", "train", "maml-trpo"]
+    few_shot = ["benchmarks.fewshot", "train", "sinusoid", "maml", "--iterations", str(50 * options.iterations)]
+    return {
+        "navigation2d": [*train, *navigation, *size],
+        "coupled-direction": [*train, *direction, *size],
+        "sinusoid": [*few_shot, *size],
+    }
 
 
-def ways(seeds: int, arguments: list[str], folder: Path) -> dict[str, tuple[list[list[str]], int, int]]:
+def ways(seeds: int, train: list[str], folder: Path) -> dict[str, tuple[list[list[str]], int, int]]:
     """Each way's commands, how many run at a time, and threads of each."""
-    train = ["metarl", "train", "maml-trpo", *arguments]
     numbers = [str(seed) for seed in range(1, seeds + 1)]
     python = [sys.executable, "-m"]
     torchrun = [*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
@@ -92,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     seconds.setdefault(name, []).append(time.perf_counter() - start)
         report[workload] = seconds
         medians = {name: statistics.median(values) for name, values in seconds.items()}
-        print(f"\n{options.seeds} seeds: maml-trpo {' '.join(train)}")
+        print(f"\n{options.seeds} seeds: {' '.join(train)}")
         for name, value in medians.items():
             print(f"{name:<44}{value:>8.1f} s{medians['a process each, two at a time'] / value:>8.2f} x")
     if options.json is not None:

@@ -55,4 +55,4 @@ def test_seeds_are_trained_in_every_way(capsys):
     out = capsys.readouterr().out
     assert "a process each, one after another" in out
     assert "--seeds, a batch in each of two processes" in out
-    assert out.count("--seeds in one batch") == 2
+    assert out.count("--seeds in one batch") == 3
