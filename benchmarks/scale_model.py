@@ -33,7 +33,7 @@ DRAWN = 2000
 class Options:
     """What the model is about. The defaults are MAML-TRPO's on 2-D navigation, 20 episodes a step, one inner step."""
 
-    seconds_per_task: float = 0.08
+    seconds_per_task: float = 0.028
     """Seconds of one task on one thread: `python -m benchmarks.scaling`, an iteration of one process over its tasks."""
     fixed: float = 0.005
     """Seconds of an iteration that do not depend on the tasks."""
