@@ -35,6 +35,7 @@ SMALLER_FEWSHOT = [
     (r"^(train omniglot .*)$", r"\1 --filters 4 --meta-batch-size 2 --ways 2 --queries 1 --train-shots 2"),
     (r"^(train omniglot (?:pretrain|protonet) .*)$", r"\1 --train-ways 3"),
     (r"^(evaluate .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
+    (r"^(evaluate .*)--ways \d+", r"\1--ways 2"),
     (r"^(compare .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
     (r"^(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
 ]
