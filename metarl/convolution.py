@@ -154,10 +154,34 @@ def normalise(
 ) -> Tensor:
     """Batch normalisation by the statistics of each of a task's batches (Ioffe and Szegedy 2015, algorithm 1)."""
     parts = x.reshape(len(x), batches, -1, x.shape[-1])
-    variance, mean = torch.var_mean(parts, 2, correction=0, keepdim=True)
+    variance, mean = _Moments.apply(parts)
     # One multiplication and one addition an element: the channel's factors are combined first.
     factor = torch.rsqrt(variance + EPSILON) * scale[:, None, None]
-    return (parts * factor + (shift[:, None, None] - mean * factor)).view(x.shape)
+    return torch.addcmul(shift[:, None, None] - mean * factor, parts, factor).view(x.shape)
+
+
+class _Moments(torch.autograd.Function):
+    """Variance and mean over the last axis but one, which stays as an axis of one.
+
+    `torch.var_mean` goes through memory a channel at a time where channels come last, some ten times slower than two
+    passes over it.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x.mean(-2, keepdim=True)
+        return (x - mean).square_().mean(-2, keepdim=True), mean
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(inputs[0], output[1])
+
+    @staticmethod
+    def backward(ctx: Any, of_variance: Tensor, of_mean: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        number = x.shape[-2]
+        factor = of_variance * (2 / number)
+        return torch.addcmul(of_mean / number - factor * mean, x, factor)
 
 
 def _glorot(key: Key, rows: int, columns: int, fans: int) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from metarl.convolution import EPSILON, Conv4, convolve
+from metarl.convolution import EPSILON, Conv4, convolve, normalise
 from metarl.inner import GradientDescent, replay
 from metarl.outer import gradient_of
 from metarl.problem import mean_over_tasks
@@ -60,6 +60,26 @@ def test_gradients_of_convolutions_of_both_orders(stride, size):
     weight = torch.rand(2, 2, 3, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(convolve, (x, weight, stride))
     assert torch.autograd.gradgradcheck(convolve, (x, weight, stride))
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_gradients_of_batch_normalisation_of_both_orders(batches):
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape):
+        return torch.rand(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    x, scale, shift = drawn(2, 4, 3, 2, 3), drawn(2, 3), drawn(2, 3)
+    assert torch.autograd.gradcheck(normalise, (x, scale, shift, batches))
+    assert torch.autograd.gradgradcheck(normalise, (x, scale, shift, batches))
+
+
+def test_variance_of_numbers_far_from_zero_is_exact():
+    """The mean is subtracted before squares are added up."""
+    x = 1000 + torch.randn(1, 50, 2, 2, 3, generator=torch.Generator().manual_seed(0))
+    ones, zeros = torch.ones(1, 3), torch.zeros(1, 3)
+    wide = normalise(x.double(), ones.double(), zeros.double(), 1)
+    assert (normalise(x, ones, zeros, 1) - wide).abs().max() < 1e-3
 
 
 def test_each_batch_has_statistics_of_its_own():
