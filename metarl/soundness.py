@@ -31,5 +31,5 @@ def check_sound(state: State, metrics: dict[str, Any], config: RunConfig, iterat
 
 
 def _diverged(iteration: int, what: str) -> Divergence:
-    advice = "the last checkpoint is good; try a smaller --inner.lr, or a smaller outer step"
+    advice = "checkpoints hold nothing of it; try a smaller --inner.lr, or a smaller outer step"
     return Divergence(f"iteration {iteration}: {what}; {advice}")

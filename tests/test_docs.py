@@ -36,6 +36,7 @@ SMALLER_FEWSHOT = [
     (r"^(train omniglot (?:pretrain|protonet) .*)$", r"\1 --train-ways 3"),
     (r"^(evaluate .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
     (r"^(evaluate .*)--ways \d+", r"\1--ways 2"),
+    (r"^(evaluate .*)--queries \d+", r"\1--queries 1"),
     (r"^(compare .*?)( --tasks \d+)?$", r"\1 --tasks 3"),
     (r"^(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
 ]
