@@ -21,6 +21,9 @@ from metarl.errors import MetarlError, RunError
 from metarl.launch import place_of_launch
 from metarl.runs import Standing
 
+STEPS_BESIDE = 4
+"""Columns of adaptation steps that fit beside one another; more of them are rows."""
+
 
 class TrainingDisplay:
     """A progress bar on a terminal; elsewhere a line for the first iteration, the last, and some twenty between."""
@@ -133,28 +136,30 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def print_comparison(result: dict[str, Any]) -> None:
-    """A row a method: interquartile means with intervals, the rate that was chosen, and the data it was given."""
+    """Averages with intervals, the rate that was chosen, and the data it was given: a row a method, where that fits."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
-    average = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {_words(result['measure'])}"
-    table = Table(title=f"{where}, {result['split']}: {average} over seeds x {result['tasks']} tasks, 95 % interval")
+    what = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {_words(result['measure'])}"
+    table = Table(title=f"{where}, {result['split']}: {what} over seeds x {result['tasks']} tasks, 95 % interval")
     methods, unit = result["methods"], result["unit"].split("_")[-1]
-    given = ("method", "seeds", f"training {unit}", f"{unit} a step", "rate")
-    for column in (*given, *(f"step {k}" for k in range(result["steps"] + 1))):
+    shown = _steps_shown(result["steps"])
+    beside = len(shown) <= STEPS_BESIDE
+    found = [f"step {step}" for step in shown] if beside else ["step", _words(result["measure"])]
+    for column in ("method", "seeds", f"training {unit}", f"{unit} a step", "rate", *found):
         table.add_column(column, justify="left" if column == "method" else "right")
     for method in methods:
-        curve = method[result["measure"]]
+        curve, adaptation = method[result["measure"]], method[f"adaptation_{result['unit']}"]
         steps = sum(method[f"training_{result['unit']}"]) / len(method["runs"])
-        cells = [
-            f"{_number(value)}\n[{_number(low)}, {_number(high)}]"
-            for value, low, high in zip(curve[result["average"]], curve["ci95_low"], curve["ci95_high"], strict=True)
-        ]
-        if "success" in method:
-            rates = method["success"]["mean"]
-            cells = [f"{cell}\nsuccess {_number(rate)}" for cell, rate in zip(cells, rates, strict=True)]
-        adaptation = method[f"adaptation_{result['unit']}"]
         granted = f"{adaptation[1]:,}" if len(adaptation) > 1 else "-"
         rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
-        table.add_row(method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", granted, rate, *cells)
+        given = (method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", granted, rate)
+        success, average = method.get("success"), result["average"]
+        if beside:
+            table.add_row(*given, *(_measured(curve, success, average, step, "\n") for step in shown))
+            continue
+        for step in shown:
+            about = given if step == 0 else ("",) * len(given)
+            measured = _measured(curve, success, average, step, " ")
+            table.add_row(*about, str(step), measured, end_section=step == shown[-1])
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}
@@ -176,6 +181,21 @@ def print_runs(standings: Iterable[Standing]) -> None:
         texts = (escape(str(text)) for text in (run.run, run.state, run.algorithm, run.about))
         table.add_row(*texts, reached, saved, _number(run.measured))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _measured(curve: dict[str, Any], success: dict[str, Any] | None, average: str, step: int, then: str) -> str:
+    """An average with its interval, and the success rate where there is one; `then` separates them."""
+    low, high = (_number(curve[name][step]) for name in ("ci95_low", "ci95_high"))
+    rate = f"{then}success {_number(success['mean'][step])}" if success else ""
+    return f"{_number(curve[average][step])}{then}[{low}, {high}]{rate}"
+
+
+def _steps_shown(last: int) -> list[int]:
+    """All steps where they are few; otherwise the first ones and ever fewer of the later ones, up to the last."""
+    if last < STEPS_BESIDE:
+        return list(range(last + 1))
+    later = (digit * 10**power for power in range(len(str(last))) for digit in (1, 2, 5))
+    return [0, *sorted({step for step in later if step < last} | {3, last})]
 
 
 def _number(value: float | None, digits: int = 2) -> str:

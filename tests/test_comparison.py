@@ -9,6 +9,7 @@ from test_cli import metarl
 
 from metarl.comparison import choose_rate, compare, methods_of, probability_of_improvement, stratified_intervals
 from metarl.config import InnerConfig, MamlConfig, PolicyConfig, ReptileConfig
+from metarl.display import print_comparison
 from metarl.errors import ConfigError
 from metarl.training import train
 
@@ -117,3 +118,31 @@ def test_what_cannot_be_compared_is_said(runs):
     assert "missing: RUN" in metarl("compare")[2]
     assert "--choose-at = 9" in metarl("compare {r}/a1 --choose-at 9", r=runs)[2]
     assert "different environments" in metarl("compare {r}/a1 {r}/w1", r=runs)[2]
+
+
+def test_steps_that_do_not_fit_beside_one_another_are_rows(capsys):
+    def method(label, worth):
+        curve = [worth + step for step in range(13)]
+        bounds = {"ci95_low": [value - 0.5 for value in curve], "ci95_high": [value + 0.5 for value in curve]}
+        return {
+            "label": label, "runs": ["a"], "training_examples": [1_000_000], "inner_lr": 0.1,
+            "adaptation_examples": [5 * step for step in range(13)], "accuracy": {"mean": curve, **bounds},
+        }  # fmt: skip
+
+    result = {
+        "family": "omniglot", "variant": None, "split": "meta-test", "tasks": 3, "measure": "accuracy",
+        "unit": "examples", "average": "mean", "steps": 12, "methods": [method("one", 100.0), method("two", 200.0)],
+        "probability_of_improvement": {},
+    }  # fmt: skip
+    print_comparison(result)
+    printed = capsys.readouterr().out
+    assert [step for step in range(13) if f"{100 + step}.00 [{100 + step - 0.5:.2f}, " in printed] == [
+        0, 1, 2, 3, 5, 10, 12,
+    ]  # fmt: skip
+    assert "212.00 [211.50, 212.50]" in printed
+    assert (printed.count("one"), printed.count("two")) == (1, 1)
+    assert "…" not in printed
+    print_comparison({**result, "steps": 3})
+    beside = capsys.readouterr().out
+    assert all(f"step {step}" in beside for step in range(4))
+    assert "203.00" in beside
