@@ -36,6 +36,8 @@ class Adaptation(NamedTuple):
     """Mean success rates beside the returns; None where nothing is known of them."""
     observed: Moments | None
     """Moments of all observations of all tasks, where the policy keeps statistics of them."""
+    remembered: Params
+    """Entries of theta that the inner rule keeps from iteration to iteration; an outer update adds them to its own."""
 
     def measured(self) -> dict[str, Any]:
         """What every outer update reports of its data."""
@@ -86,4 +88,5 @@ def collect_adaptation(
     assert collected is not None
     last = collected.data if query else None
     used = sum_over_tasks(torch.stack(transitions).sum(0))
-    return Adaptation(at.params, supports, last, returns, used, collected.objective, successes, observed)
+    kept = rule.remembered(theta, at)
+    return Adaptation(at.params, supports, last, returns, used, collected.objective, successes, observed, kept)

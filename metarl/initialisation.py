@@ -16,9 +16,9 @@ from metarl.run_directory import read_config
 from metarl.sb3.model_files import read_model
 from metarl.sb3.names import VALUE, from_sb3, is_actor_critic, to_sb3
 from metarl.sb3_config import Sb3Config
-from metarl.types import CONTEXT, Params
+from metarl.types import CONTEXT, MEMORY, Params
 
-DRAWN = (RATE, CONTEXT, *VALUE)
+DRAWN = (RATE, MEMORY, CONTEXT, *VALUE)
 """What a source may lack, for it has no part in choosing actions: it stays as the seed draws it."""
 
 
@@ -41,6 +41,7 @@ def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
         given = to_sb3(given)
     if MEAN not in drawn:
         given = folded(given)
+    given = {name: value for name, value in given.items() if name in drawn or not name.startswith(MEMORY)}
     missing = [name for name in drawn if name not in given and not name.startswith(DRAWN)]
     left = [name for name in given if name not in drawn]
     if missing or left:

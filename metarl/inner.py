@@ -6,6 +6,7 @@ differentiated: each task's gradient is its own, where a mean would divide the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,14 +16,17 @@ import torch
 from torch import Tensor
 
 from metarl.errors import ConfigError
-from metarl.reductions import spread
-from metarl.types import CONTEXT, STATISTICS, Params, TaskParams
+from metarl.reductions import mean_over_tasks, spread
+from metarl.types import CONTEXT, MEMORY, STATISTICS, Params, TaskParams
 
 Data = TypeVar("Data")
 Loss = Callable[[TaskParams, Any], Tensor]
 
 RATE = "inner_lr."
 """Prefix of learned inner learning rates among the parameters."""
+
+SECOND, TAKEN = f"{MEMORY}second.", f"{MEMORY}steps"
+"""Of `AdamDescent`: the prefix of the second moments that tasks begin with, and the steps that went into them."""
 
 
 class Adapting(NamedTuple):
@@ -49,6 +53,10 @@ class InnerRule(Protocol):
         """New values of the adapted parameters, given their gradient, and the rule's memory after the step."""
         ...
 
+    def remembered(self, theta: Params, at: Adapting) -> Params:
+        """The entries of theta that the next iteration's tasks begin with, given how far those of this one came."""
+        ...
+
 
 @dataclass(frozen=True)
 class GradientDescent:
@@ -66,7 +74,15 @@ class GradientDescent:
     pattern: str = "*"
 
     def adapted(self, params: TaskParams) -> list[str]:
-        return [name for name in params if not name.startswith((RATE, STATISTICS)) and fnmatchcase(name, self.pattern)]
+        fixed = (RATE, STATISTICS, MEMORY)
+        return [name for name in params if not name.startswith(fixed) and fnmatchcase(name, self.pattern)]
+
+    def remembering(self, theta: Params) -> Params:
+        """An untrained theta with entries for what the rule is to remember, which here is nothing."""
+        return theta
+
+    def remembered(self, theta: Params, at: Adapting) -> Params:
+        return {}
 
     def rate(self, name: str, at: Adapting) -> Tensor | float:
         """The rate of a parameter's next step, a number or a tensor that broadcasts over the parameter."""
@@ -85,19 +101,30 @@ class GradientDescent:
 class AdamDescent(GradientDescent):
     """Adam without a first moment (beta1 = 0), the inner optimiser of Reptile's supervised experiments.
 
-    The second moment starts afresh for every task, with the usual correction; Nichol et al. (2018, table 3 and their
-    code) let it run on from task to task, which tasks that adapt at the same time cannot do.
+    The second moments are entries of theta, `inner_memory.*`: those of meta-training run on, and every task that is
+    adapted to afterwards begins with them, as in the code of Nichol et al. (2018). There one task follows another; here
+    the tasks of a meta-batch begin with the same second moments, and the mean of what they end with goes on.
     """
 
     beta2: float = 0.999
 
+    def remembering(self, theta: Params) -> Params:
+        second = {SECOND + name: torch.zeros_like(theta[name]) for name in self.adapted(theta)}
+        return theta | second | {TAKEN: next(iter(theta.values())).new_zeros(())}
+
+    def remembered(self, theta: Params, at: Adapting) -> Params:
+        second = {SECOND + name: mean_over_tasks(value.detach()) for name, value in at.memory.items()}
+        return second | {TAKEN: theta[TAKEN] + at.step}
+
     def update(self, at: Adapting, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
-        correction = 1 - self.beta2 ** (at.step + 1)
+        taken = at.params[TAKEN] + at.step + 1
+        correction = -torch.expm1(taken * math.log(self.beta2))
         params, memory = {}, {}
         for name, slope in gradient.items():
-            before = at.memory.get(name, torch.zeros_like(slope))
+            before = at.memory.get(name, at.params[SECOND + name])
             memory[name] = self.beta2 * before + (1 - self.beta2) * slope.square()
-            params[name] = at.params[name] - self.rate(name, at) * slope / ((memory[name] / correction).sqrt() + 1e-8)
+            mean_square = memory[name] / correction.reshape(-1, *[1] * (slope.ndim - 1))
+            params[name] = at.params[name] - self.rate(name, at) * slope / (mean_square.sqrt() + 1e-8)
         return params, memory
 
 
@@ -131,9 +158,9 @@ def stack(theta: Params, tasks: int) -> TaskParams:
 
     Context parameters start from zero for every task and are not learned, so no gradient reaches their start: one
     that was learned would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2). Nor does one
-    reach the observations' statistics.
+    reach the observations' statistics, or an inner rule's memory.
     """
-    fixed = [name for name in theta if name == CONTEXT or name.startswith(STATISTICS)]
+    fixed = [name for name in theta if name == CONTEXT or name.startswith((STATISTICS, MEMORY))]
     return spread(theta | {name: theta[name].detach() for name in fixed}, tasks)
 
 

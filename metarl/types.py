@@ -28,6 +28,9 @@ CONTEXT = "context"
 STATISTICS = "observation_statistics."
 """Prefix of the observations' statistics among a policy's parameters, which are not learned."""
 
+MEMORY = "inner_memory."
+"""Prefix, among the parameters, of what an inner rule remembers from one iteration to the next; nothing learns it."""
+
 
 class Episodes(NamedTuple):
     """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from metarl.config import PretrainOptions, PrompConfig, ReptileOptions, RunConfig, fields_of, option_name
+from metarl.config import PretrainOptions, PrompConfig, ReptileOptions, RunConfig, TrainConfig, fields_of, option_name
 from metarl.errors import ConfigError, nearest
 
 INNER_OPTIMISERS = ("sgd", "adam")
@@ -110,7 +110,7 @@ def _senseless(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "inner.first_order", "false: Reptile has no second-order form"
     if isinstance(config, ReptileOptions) and inner.adapt != "all":
         yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
-    if inner.optimiser == "adam" and differentiates and not inner.first_order:
+    if inner.optimiser == "adam" and differentiates and not inner.first_order and type(config) is not TrainConfig:
         yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
     if inner.optimiser == "adam" and inner.learned_lr != "none":
         yield "inner.optimiser", "sgd: learned rates are those of gradient descent"

@@ -39,6 +39,7 @@ CASES = {
     "e-maml": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, estimator="e-maml")})),
     "promp": ("promp", PrompConfig(**SMALL)),
     "reptile": ("reptile", ReptileConfig(**SMALL)),
+    "inner-adam": ("reptile", ReptileConfig(**SMALL | {"inner": InnerConfig(lr=0.01, steps=2, optimiser="adam")})),
     "pretrain": ("pretrain", PretrainConfig(**SMALL)),
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
     "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),

@@ -158,7 +158,7 @@ def test_initialisation_is_reproducible(policy):
 def test_adam_descent_is_torchs_adam_for_every_task(quadratics):
     a, b, theta = quadratics
     rule = AdamDescent(0.05, first_order=True)
-    at = begin(theta, 4)
+    at = begin(rule.remembering(theta), 4)
     for _ in range(5):
         at = adapt_step(quadratic, at, (a, b), rule)
     for task in range(4):
@@ -169,6 +169,47 @@ def test_adam_descent_is_torchs_adam_for_every_task(quadratics):
             quadratic({"x": x[None]}, (a[task : task + 1], b[task : task + 1])).sum().backward()
             optimiser.step()
         torch.testing.assert_close(at.params["x"][task], x.detach())
+
+
+def test_adams_second_moments_run_on_from_iteration_to_iteration(quadratics):
+    """One task at a time is torch's Adam over all of them, put back to theta at the start of each."""
+    a, b, theta = quadratics
+    rule = AdamDescent(0.05, first_order=True)
+    state = rule.remembering(theta)
+    assert set(state) == {"x", "inner_memory.second.x", "inner_memory.steps"}
+    assert rule.adapted(state) == ["x"]
+    x = theta["x"].clone().requires_grad_()
+    optimiser = torch.optim.Adam([x], lr=0.05, betas=(0.0, 0.999), eps=1e-8)
+    for task in range(4):
+        data = a[task : task + 1], b[task : task + 1]
+        at = begin(state, 1)
+        with torch.no_grad():
+            x.copy_(theta["x"])
+        for _ in range(3):
+            at = adapt_step(quadratic, at, data, rule)
+            optimiser.zero_grad()
+            quadratic({"x": x[None]}, data).sum().backward()
+            optimiser.step()
+        torch.testing.assert_close(at.params["x"][0], x.detach())
+        state = state | rule.remembered(state, at)
+    assert float(state["inner_memory.steps"]) == 12
+    torch.testing.assert_close(state["inner_memory.second.x"], optimiser.state[x]["exp_avg_sq"])
+
+
+def test_the_mean_of_the_tasks_second_moments_goes_on(quadratics):
+    a, b, theta = quadratics
+    rule = AdamDescent(0.05, first_order=True)
+    state = rule.remembering(theta)
+    state["inner_memory.second.x"] = torch.tensor([0.0, 0.25, 4.0], dtype=torch.float64)
+    state["inner_memory.steps"] = torch.tensor(7.0, dtype=torch.float64)
+    at = adapt_step(quadratic, begin(state, 4), (a, b), rule)
+    gradient = torch.einsum("tij,j->ti", a, theta["x"]) - b
+    second = 0.999 * state["inner_memory.second.x"] + 0.001 * gradient.square()
+    moved = theta["x"] - 0.05 * gradient / ((second / (1 - 0.999**8)).sqrt() + 1e-8)
+    torch.testing.assert_close(at.params["x"], moved)
+    kept = rule.remembered(state, at)
+    torch.testing.assert_close(kept["inner_memory.second.x"], second.mean(0))
+    assert float(kept["inner_memory.steps"]) == 8
 
 
 def test_context_alone_adapts_and_starts_at_zero(family):

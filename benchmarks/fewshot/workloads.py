@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from benchmarks.fewshot.configs import (
 from metarl.builder import DTYPES, Model, check_device
 from metarl.config import PretrainOptions
 from metarl.convolution import Conv4
+from metarl.inner import SECOND
 from metarl.policies import ContextNetwork, Network, StackedMLP
 from metarl.randomness import Key
 from metarl.supervised import (
@@ -185,7 +187,9 @@ class Images(FewShot):
         if not self.pools or self.embeds:
             return theta
         head = self.model.head(self.config.ways, key)
-        return theta | {name: value.to(self.device, self.dtype) for name, value in head.items()}
+        fresh = {name: value.to(self.device, self.dtype) for name, value in head.items()}
+        unused = {SECOND + name: torch.zeros_like(value) for name, value in fresh.items() if SECOND + name in theta}
+        return theta | fresh | unused
 
     @property
     def support(self) -> int:

@@ -46,4 +46,4 @@ def meta_step(
         "outer_loss": loss.detach(),
         "gradient_norm": norm(gradient),
     }
-    return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)
+    return {"theta": theta | data.remembered, "optimiser": moments.to_params()}, described(metrics, phase)

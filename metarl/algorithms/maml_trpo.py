@@ -40,4 +40,4 @@ def meta_step(
     theta, metrics = trust_region_step(
         problem, theta, data.supports, data.query, rule, number_of_tasks(tasks), config.trust_region, phase
     )
-    return {"theta": theta}, described({**data.measured(), **metrics}, phase)
+    return {"theta": theta | data.remembered}, described({**data.measured(), **metrics}, phase)

@@ -63,4 +63,4 @@ def meta_step(
         "outer_loss_before_last_epoch": losses[-1],
         "gradient_norm": norm(gradient),
     }
-    return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)
+    return {"theta": theta | data.remembered, "optimiser": moments.to_params()}, described(metrics, phase)

@@ -35,6 +35,7 @@ def meta_step(
         start = stack(theta, number_of_tasks(tasks))
         away = {name: mean_over_tasks(value - data.params[name]) for name, value in start.items()}
         after = reptile_step(state, away, config, progress)
+        after["theta"] |= data.remembered
 
     metrics = {**data.measured(), "difference_norm": norm(away)}
     return after, described(metrics, phase)

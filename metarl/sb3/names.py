@@ -11,7 +11,7 @@ import re
 from metarl.errors import ConfigError, RunError
 from metarl.inner import RATE
 from metarl.normalisation import folded
-from metarl.types import CONTEXT, Params
+from metarl.types import CONTEXT, MEMORY, Params
 
 HIDDEN = "mlp_extractor.policy_net"
 HEAD = "action_net"
@@ -27,10 +27,11 @@ def to_sb3(params: Params, min_log_std: float = float("-inf")) -> Params:
     """A policy of metarl's under the names of Stable-Baselines3, in float32.
 
     The normalisation of observations becomes part of the first layer, and so do context parameters (CAVIA), the same
-    at the start of every task; learned inner rates are left out, and the log standard deviation is the one that the
-    policy acts with.
+    at the start of every task; what belongs to the inner rule is left out, and the log standard deviation is the one
+    that the policy acts with.
     """
-    params = _without_context(folded({name: value for name, value in params.items() if not name.startswith(RATE)}))
+    acting = {name: value for name, value in params.items() if not name.startswith((RATE, MEMORY))}
+    params = _without_context(folded(acting))
     named: Params = {}
     for name, value in params.items():
         layer, _, kind = name.rpartition(".")

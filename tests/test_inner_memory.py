@@ -1,0 +1,98 @@
+"""What an inner rule remembers from one iteration to the next: Adam's second moments as entries of theta."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_fewshot import IMAGES, TINY, archives, fewshot  # noqa: F401 (a fixture)
+
+import metarl
+from benchmarks.fewshot.cli import evaluate
+from metarl.checkpoint import load_newest
+from metarl.config import InnerConfig, MamlConfig, MamlTrpoConfig, PolicyConfig, PrompConfig, ReptileConfig
+from metarl.inner import SECOND, TAKEN
+from metarl.sb3 import export_model
+from metarl.training import train
+from metarl.types import MEMORY
+
+SMALL = {
+    "variant": "finn17",
+    "iterations": 1,
+    "meta_batch_size": 3,
+    "episodes": 3,
+    "validation_tasks": 0,
+    "policy": PolicyConfig(hidden_sizes=(6,)),
+    "inner": InnerConfig(lr=0.01, optimiser="adam", first_order=True),
+}
+REPTILE = ReptileConfig(**SMALL | {"inner": InnerConfig(lr=0.01, optimiser="adam")})
+CASES = {
+    "maml": ("maml", MamlConfig(**SMALL)),
+    "maml-trpo": ("maml-trpo", MamlTrpoConfig(**SMALL)),
+    "promp": ("promp", PrompConfig(**SMALL)),
+    "reptile": ("reptile", REPTILE),
+    "reptile, plain": ("reptile", replace(REPTILE, outer="plain")),
+}
+
+
+def theta_of(run):
+    return load_newest(run)[0]["theta"]
+
+
+def test_no_outer_update_learns_the_second_moments(tmp_path):
+    """One seed gives all algorithms the same support data, so the same second moments, wherever theta goes."""
+    found = {}
+    for name, (algorithm, config) in CASES.items():
+        train(algorithm, config, tmp_path / name)
+        found[name] = theta_of(tmp_path / name)
+        assert float(found[name][TAKEN]) == 1
+    first = found["reptile"]
+    names = [name for name in first if name.startswith(SECOND)]
+    assert sorted(SECOND + name for name in first if not name.startswith(MEMORY)) == sorted(names)
+    assert any(float(first[name].max()) > 0 for name in names)
+    for other in found.values():
+        for name in names:
+            torch.testing.assert_close(other[name], first[name], rtol=1e-5, atol=1e-9)
+    assert not torch.equal(found["maml"]["head.weight"], first["head.weight"])
+
+
+def test_what_adapts_is_what_is_remembered(tmp_path):
+    algorithm, config = CASES["maml"]
+    train(algorithm, replace(config, inner=replace(config.inner, adapt="head", steps=3)), tmp_path / "run")
+    theta = theta_of(tmp_path / "run")
+    assert {name for name in theta if name.startswith(SECOND)} == {SECOND + "head.weight", SECOND + "head.bias"}
+    assert float(theta[TAKEN]) == 3
+
+
+def test_a_policy_takes_them_to_new_tasks_and_other_runs(tmp_path):
+    train("reptile", replace(REPTILE, iterations=3), tmp_path / "run")
+    agent = metarl.load(tmp_path / "run")
+    adapted = agent.adapt(metarl.load_family("navigation2d", "finn17").make({"goal": [0.3, 0.1]}), episodes=2, steps=2)
+    adapted.save(tmp_path / "policy.safetensors")
+    assert {n for n in metarl.load(tmp_path / "policy.safetensors").params if n.startswith(MEMORY)} == {
+        n for n in agent.params if n.startswith(MEMORY)
+    }
+    without = replace(REPTILE, inner=InnerConfig(lr=0.01))
+    for name, config in (("same", REPTILE), ("without", without), ("back", REPTILE)):
+        source = tmp_path / ("without" if name == "back" else "run")
+        train("reptile", replace(config, iterations=0, initialise_from=str(source)), tmp_path / name)
+    same, none, fresh = (theta_of(tmp_path / name) for name in ("same", "without", "back"))
+    assert all(torch.equal(value, agent.params[name]) for name, value in same.items())
+    assert set(none) == {name for name in same if not name.startswith(MEMORY)}
+    assert all(not value.any() for name, value in fresh.items() if name.startswith(MEMORY))
+
+
+def test_they_are_no_part_of_an_exported_policy(tmp_path):
+    pytest.importorskip("stable_baselines3")
+    train("reptile", REPTILE, tmp_path / "run")
+    agent, model = metarl.load(tmp_path / "run"), export_model(tmp_path / "run")
+    for row in ([0.1, -0.2], [0.4, 0.3]):
+        expected, _ = model.predict(row, deterministic=True)
+        assert agent.act(row) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_new_head_begins_without(archives, tmp_path):  # noqa: F811
+    line = f"train omniglot pretrain {TINY} {IMAGES} --train-ways 4 --inner.optimiser adam --run-dir {tmp_path}/run"
+    code, _, err = fewshot(line, data=archives)
+    assert (code, err) == (0, "")
+    result = evaluate(tmp_path / "run", tasks=4, steps=2, split="meta-test", inner_lr=0.01)
+    assert len(result["accuracy"]["mean"]) == 3
