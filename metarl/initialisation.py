@@ -25,7 +25,8 @@ DRAWN = (RATE, MEMORY, CONTEXT, *VALUE)
 def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
     """`drawn` with the parameters of `source`, of the same names and shapes; raises RunError where they do not fit.
 
-    Statistics of observations are taken over, or become part of the first layer where `drawn` keeps none.
+    Statistics of observations are taken over, or become part of the first layer where `drawn` keeps none. What an inner
+    rule remembers is taken over whole or not at all.
 
     A run directory (its last checkpoint), a file that `metarl adapt` saved, or one that `model.save` of
     Stable-Baselines3 wrote, of which nothing is executed.
@@ -39,9 +40,11 @@ def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
         given = from_sb3(given, where)
     elif is_actor_critic(drawn) and "head.weight" in given:
         given = to_sb3(given)
-    if MEAN not in drawn:
+    rescaled = MEAN in given and MEAN not in drawn
+    if rescaled:
         given = folded(given)
-    given = {name: value for name, value in given.items() if name in drawn or not name.startswith(MEMORY)}
+    if rescaled or _memory(given) != _memory(drawn):
+        given = {name: value for name, value in given.items() if not name.startswith(MEMORY)}
     missing = [name for name in drawn if name not in given and not name.startswith(DRAWN)]
     left = [name for name in given if name not in drawn]
     if missing or left:
@@ -54,6 +57,10 @@ def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
         if not bool(torch.isfinite(value).all()):
             raise RunError(f"{where}: {name} holds values that are not finite")
     return {name: given[name].to(value) if name in given else value for name, value in drawn.items()}
+
+
+def _memory(params: Params) -> set[str]:
+    return {name for name in params if name.startswith(MEMORY)}
 
 
 def _read(place: Path, where: str) -> tuple[Params, str | None]:

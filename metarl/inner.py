@@ -113,8 +113,9 @@ class AdamDescent(GradientDescent):
         return theta | second | {TAKEN: next(iter(theta.values())).new_zeros(())}
 
     def remembered(self, theta: Params, at: Adapting) -> Params:
-        second = {SECOND + name: mean_over_tasks(value.detach()) for name, value in at.memory.items()}
-        return second | {TAKEN: theta[TAKEN] + at.step}
+        kept = {name: value.detach() for name, value in at.memory.items() if SECOND + name in theta}
+        second = {SECOND + name: mean_over_tasks(value) for name, value in kept.items()}
+        return second | {TAKEN: theta[TAKEN].detach() + at.step}
 
     def update(self, at: Adapting, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
         taken = at.params[TAKEN] + at.step + 1
@@ -161,7 +162,9 @@ def stack(theta: Params, tasks: int) -> TaskParams:
     reach the observations' statistics, or an inner rule's memory.
     """
     fixed = [name for name in theta if name == CONTEXT or name.startswith((STATISTICS, MEMORY))]
-    return spread(theta | {name: theta[name].detach() for name in fixed}, tasks)
+    stacked = spread(theta, tasks)
+    # Afterwards, for what several ranks spread is all recorded together.
+    return stacked | {name: stacked[name].detach() for name in fixed}
 
 
 def begin(theta: Params, tasks: int) -> Adapting:

@@ -33,6 +33,12 @@ SMALL = {
 REGION = TrustRegionConfig(cg_iterations=5)
 """So few episodes leave the curvature nearly singular, and ten iterations multiply rounding by up to 1e12."""
 
+ADAM_TRPO = SMALL | {
+    "inner": InnerConfig(lr=0.01, optimiser="adam", first_order=True),
+    "policy": PolicyConfig(hidden_sizes=(6, 6), activation="relu"),
+}
+"""Units that are never active have gradients and second moments of zero, where Adam's step has no derivative."""
+
 CASES = {
     "maml-trpo": ("maml-trpo", MamlTrpoConfig(**SMALL, trust_region=REGION)),
     "maml": ("maml", MamlConfig(**SMALL)),
@@ -40,6 +46,7 @@ CASES = {
     "promp": ("promp", PrompConfig(**SMALL)),
     "reptile": ("reptile", ReptileConfig(**SMALL)),
     "inner-adam": ("reptile", ReptileConfig(**SMALL | {"inner": InnerConfig(lr=0.01, steps=2, optimiser="adam")})),
+    "inner-adam-trpo": ("maml-trpo", MamlTrpoConfig(**ADAM_TRPO, trust_region=REGION)),
     "pretrain": ("pretrain", PretrainConfig(**SMALL)),
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
     "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),

@@ -10,7 +10,7 @@ import metarl
 from benchmarks.fewshot.cli import evaluate
 from metarl.checkpoint import load_newest
 from metarl.config import InnerConfig, MamlConfig, MamlTrpoConfig, PolicyConfig, PrompConfig, ReptileConfig
-from metarl.inner import SECOND, TAKEN
+from metarl.inner import SECOND, TAKEN, AdamDescent
 from metarl.sb3 import export_model
 from metarl.training import train
 from metarl.types import MEMORY
@@ -72,13 +72,39 @@ def test_a_policy_takes_them_to_new_tasks_and_other_runs(tmp_path):
         n for n in agent.params if n.startswith(MEMORY)
     }
     without = replace(REPTILE, inner=InnerConfig(lr=0.01))
-    for name, config in (("same", REPTILE), ("without", without), ("back", REPTILE)):
-        source = tmp_path / ("without" if name == "back" else "run")
-        train("reptile", replace(config, iterations=0, initialise_from=str(source)), tmp_path / name)
-    same, none, fresh = (theta_of(tmp_path / name) for name in ("same", "without", "back"))
+    head = replace(CASES["maml"][1], inner=replace(CASES["maml"][1].inner, adapt="head"))
+    train("maml", head, tmp_path / "head")
+    starts = {
+        "same": (REPTILE, "run"),
+        "without": (without, "run"),
+        "back": (REPTILE, "without"),
+        "part": (REPTILE, "head"),
+    }
+    for name, (config, source) in starts.items():
+        train("reptile", replace(config, iterations=0, initialise_from=str(tmp_path / source)), tmp_path / name)
+    same, none, fresh, part = (theta_of(tmp_path / name) for name in starts)
     assert all(torch.equal(value, agent.params[name]) for name, value in same.items())
     assert set(none) == {name for name in same if not name.startswith(MEMORY)}
-    assert all(not value.any() for name, value in fresh.items() if name.startswith(MEMORY))
+    for theta in (fresh, part):
+        assert all(not value.any() for name, value in theta.items() if name.startswith(MEMORY))
+
+
+class Averaged(AdamDescent):
+    """Adam that also averages gradients over the steps of a task."""
+
+    def update(self, at, gradient):
+        params, memory = super().update(at, gradient)
+        mean = {f"mean.{name}": at.memory.get(f"mean.{name}", 0) + slope for name, slope in gradient.items()}
+        return params, memory | mean
+
+
+def test_a_rule_of_ones_own_remembers_more_within_a_task(tmp_path):
+    config = replace(REPTILE, iterations=2, inner=InnerConfig(lr=0.01, optimiser="test_inner_memory:Averaged", steps=2))
+    train("reptile", config, tmp_path / "own")
+    train("reptile", replace(config, inner=replace(config.inner, optimiser="adam")), tmp_path / "adam")
+    own, adam = theta_of(tmp_path / "own"), theta_of(tmp_path / "adam")
+    assert own.keys() == adam.keys()
+    assert all(torch.equal(own[name], value) for name, value in adam.items())
 
 
 def test_they_are_no_part_of_an_exported_policy(tmp_path):

@@ -185,7 +185,7 @@ def check_cases(tmp_path, names, sizes):
 
 def test_two_and_four_processes_train_as_one_does(tmp_path):
     """Five tasks: shares of 3 and 2, and of 2, 1, 1 and 1."""
-    names = ["maml-trpo", "promp", "inner-adam", "float32", "ordered-maml-trpo"]
+    names = ["maml-trpo", "promp", "inner-adam", "inner-adam-trpo", "float32", "ordered-maml-trpo"]
     check_cases(tmp_path, names, [2, 4])
 
 
