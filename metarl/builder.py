@@ -143,17 +143,17 @@ def initial_theta(config: RunConfig, model: Model, seed: int) -> Params:
     """The untrained initialisation of a seed: the model's parameters, and those of the inner rule where it has any."""
     drawn = model.initialise(Key.from_seed(seed).at("initialisation"))
     theta = {name: value.to(check_device(config.device), DTYPES[config.dtype]) for name, value in drawn.items()}
-    return _with_the_rules(config, theta)
+    return _with_inner_rule(config, theta)
 
 
-def _with_the_rules(config: RunConfig, theta: Params) -> Params:
+def _with_inner_rule(config: RunConfig, theta: Params) -> Params:
     rule = build_rule(config)
     return rule.remembering(add_learned_rates(theta, rule, config.inner.learned_lr))
 
 
 def as_trained(config: RunConfig, model: Model, loaded: Params, where: str) -> Params:
     """Loaded parameters in the configuration's own order; raises RunError where names or shapes are not the same."""
-    expected = _with_the_rules(config, model.initialise(Key(0)))
+    expected = _with_inner_rule(config, model.initialise(Key(0)))
     if set(expected) != set(loaded):
         raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the model")
     for name, value in expected.items():

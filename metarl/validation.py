@@ -110,7 +110,8 @@ def _senseless(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "inner.first_order", "false: Reptile has no second-order form"
     if isinstance(config, ReptileOptions) and inner.adapt != "all":
         yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
-    if inner.optimiser == "adam" and differentiates and not inner.first_order and type(config) is not TrainConfig:
+    saved_policy = type(config) is TrainConfig  # which has no outer update, whatever it was trained by
+    if inner.optimiser == "adam" and differentiates and not inner.first_order and not saved_policy:
         yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
     if inner.optimiser == "adam" and inner.learned_lr != "none":
         yield "inner.optimiser", "sgd: learned rates are those of gradient descent"

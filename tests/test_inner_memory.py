@@ -89,17 +89,17 @@ def test_a_policy_takes_them_to_new_tasks_and_other_runs(tmp_path):
         assert all(not value.any() for name, value in theta.items() if name.startswith(MEMORY))
 
 
-class Averaged(AdamDescent):
-    """Adam that also averages gradients over the steps of a task."""
+class Summing(AdamDescent):
+    """Adam that also adds up the gradients of a task's steps."""
 
     def update(self, at, gradient):
         params, memory = super().update(at, gradient)
-        mean = {f"mean.{name}": at.memory.get(f"mean.{name}", 0) + slope for name, slope in gradient.items()}
-        return params, memory | mean
+        total = {f"sum.{name}": at.memory.get(f"sum.{name}", 0) + slope for name, slope in gradient.items()}
+        return params, memory | total
 
 
 def test_a_rule_of_ones_own_remembers_more_within_a_task(tmp_path):
-    config = replace(REPTILE, iterations=2, inner=InnerConfig(lr=0.01, optimiser="test_inner_memory:Averaged", steps=2))
+    config = replace(REPTILE, iterations=2, inner=InnerConfig(lr=0.01, optimiser="test_inner_memory:Summing", steps=2))
     train("reptile", config, tmp_path / "own")
     train("reptile", replace(config, inner=replace(config.inner, optimiser="adam")), tmp_path / "adam")
     own, adam = theta_of(tmp_path / "own"), theta_of(tmp_path / "adam")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -21,10 +20,9 @@ from benchmarks.fewshot.configs import (
     PrototypeOptions,
     SinusoidConfig,
 )
-from metarl.builder import DTYPES, Model, check_device
+from metarl.builder import DTYPES, Model, build_rule, check_device
 from metarl.config import PretrainOptions
 from metarl.convolution import Conv4
-from metarl.inner import SECOND
 from metarl.policies import ContextNetwork, Network, StackedMLP
 from metarl.randomness import Key
 from metarl.supervised import (
@@ -183,13 +181,15 @@ class Images(FewShot):
         return max(1, PIXELS_AT_ONCE // (seen * self.images.images.shape[-1] ** 2))
 
     def at_test(self, theta: Params, key: Key) -> Params:
-        """A classifier of all training classes gets a new head for the classes of a task."""
+        """A classifier of all training classes gets a new head for the classes of a task.
+
+        Joint training takes no inner step, so what the inner rule remembers is as untrained as the head.
+        """
         if not self.pools or self.embeds:
             return theta
         head = self.model.head(self.config.ways, key)
         fresh = {name: value.to(self.device, self.dtype) for name, value in head.items()}
-        unused = {SECOND + name: torch.zeros_like(value) for name, value in fresh.items() if SECOND + name in theta}
-        return theta | fresh | unused
+        return build_rule(self.config).remembering(theta | fresh)
 
     @property
     def support(self) -> int:
