@@ -19,9 +19,10 @@ from rich.table import Table
 
 import metarl
 from metarl.agent import Agent
-from metarl.display import TrainingDisplay, evaluation_progress, write_json
-from metarl.plots import plot_curves, save_figure
-from metarl.tasks import task_at
+from metarl.core.numbers import write_json
+from metarl.evaluation.plots import plot_curves, save_figure
+from metarl.families.tasks import task_at
+from metarl.training.progress import TrainingDisplay, evaluation_progress
 
 
 @dataclass(frozen=True)

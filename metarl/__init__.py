@@ -1,39 +1,43 @@
 """metarl: meta-reinforcement learning on Gymnasium and PyTorch.
 
-Names are loaded when they are first used, so that importing metarl for its command line or its families
-costs no torch.
+Names are imported when they are first used, so that importing metarl for its command line or its families
+loads no torch.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from metarl.core.imports import lazy_door
+
+if TYPE_CHECKING:
+    from metarl.agent import Agent as Agent
+    from metarl.agent import load as load
+    from metarl.api import evaluate as evaluate
+    from metarl.api import train as train
+    from metarl.config.algorithms import MamlTrpoConfig as MamlTrpoConfig
+    from metarl.core.errors import MetarlError as MetarlError
+    from metarl.families.analytic import AnalyticFamily as AnalyticFamily
+    from metarl.families.declared import DeclaredFamily as DeclaredFamily
+    from metarl.families.declared import declare_family as declare_family
+    from metarl.families.family import TaskFamily as TaskFamily
+    from metarl.families.registry import load_family as load_family
+    from metarl.training.start import resume as resume
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "AnalyticFamily": "metarl.families",
-    "DeclaredFamily": "metarl.declared",
-    "TaskFamily": "metarl.families",
-    "declare_family": "metarl.declared",
-    "load_family": "metarl.plugins",
-    "MetarlError": "metarl.errors",
-    "MamlTrpoConfig": "metarl.config",
-    "Agent": "metarl.agent",
-    "load": "metarl.agent",
-    "evaluate": "metarl.api",
-    "train": "metarl.api",
-    "resume": "metarl.training",
-}
-
-__all__ = ["__version__", *_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'metarl' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, _names = lazy_door(
+    __name__,
+    {
+        "metarl.agent": ("Agent", "load"),
+        "metarl.api": ("evaluate", "train"),
+        "metarl.config.algorithms": ("MamlTrpoConfig",),
+        "metarl.core.errors": ("MetarlError",),
+        "metarl.families.analytic": ("AnalyticFamily",),
+        "metarl.families.declared": ("DeclaredFamily", "declare_family"),
+        "metarl.families.family": ("TaskFamily",),
+        "metarl.families.registry": ("load_family",),
+        "metarl.training.start": ("resume",),
+    },
+)
+__all__ = ["__version__", *_names]

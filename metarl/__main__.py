@@ -1,6 +1,8 @@
 """`python -m metarl` is `metarl`."""
 
+from __future__ import annotations
+
 from metarl.cli import main
-from metarl.launch import leave
+from metarl.core.launch import leave
 
 leave(main())

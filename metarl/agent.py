@@ -1,9 +1,8 @@
-"""A trained policy in the hand: load it, adapt it to one environment, act, save it."""
+"""A meta-trained policy: load it, adapt it to one environment, act, save it."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,20 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FlattenObservation
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_safetensors
 
-from metarl.builder import DTYPES, as_trained, build_policy, build_rule, problem_over, spaces_from
-from metarl.checkpoint import check_header, load_selected
-from metarl.config import TrainConfig
-from metarl.config_files import from_mapping, to_mapping
-from metarl.errors import ConfigError, FamilyError, RunError
-from metarl.host_lanes import HostLanes
-from metarl.inner import adapt_step, begin, stack
-from metarl.manifest import has_entries
-from metarl.randomness import Key, noise_seeds, normal, uniform
-from metarl.run_directory import read_config
-from metarl.types import Params
-from metarl.validation import check_rates, validate
+from metarl.adaptation.adapter import stack
+from metarl.adaptation.collect import adapt
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.config.run import TrainConfig
+from metarl.config.validation import check_least, check_rates
+from metarl.core.errors import FamilyError
+from metarl.core.machine import DTYPES
+from metarl.core.params import Params
+from metarl.core.prng import Key, noise_seeds, normal, uniform
+from metarl.families.vec_env import GymVecEnv
+from metarl.rl.setup import build_policy, fitted_params, problem_over, spaces_from
+from metarl.runs.policy_files import SavedPolicy, read_policy, write_policy
 
-FORMAT = 1
 _THIS_ONE = {"environment": np.zeros(1)}
 """A batch of one task, for an environment that is its own task."""
 
@@ -69,9 +65,7 @@ class Agent:
         Each step collects `episodes` fresh episodes, cut after `horizon` steps (default: the family's).
         Raises FamilyError for other spaces, EnvironmentFault for an environment that misbehaves.
         """
-        for name, value, least in (("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1)):
-            if value is not None and value < least:
-                raise ConfigError(f"{name} = {value}; expected a whole number of at least {least}")
+        check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
         check_rates(inner_lr, later_inner_lr)
         raw_space = None
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
@@ -79,19 +73,18 @@ class Agent:
             env = FlattenObservation(env)
         self._check_spaces(env)
         vector = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
-        lanes = HostLanes(vector, 1, dtype=DTYPES[self.config.dtype])
+        vec_env = GymVecEnv(vector, 1, dtype=DTYPES[self.config.dtype])
         problem = problem_over(
-            lambda _: lanes, self.config, self.policy, horizon=horizon or self.horizon, episodes=episodes
+            lambda _: vec_env, self.config, self.policy, horizon=horizon or self.horizon, episodes=episodes
         )
-        rule = build_rule(self.config, inner_lr, later_inner_lr)
-        at = begin(self.params, 1)
+        adapter = gradient_adapter(self.config.inner, inner_lr, later_inner_lr)
         key = Key.from_seed(seed).at("adapt")
         returns = []
-        for step in range(steps):
-            collected = problem.collect(at.params, _THIS_ONE, key.at(step))
-            returns.append(float(collected.score))
-            at = adapt_step(problem.inner_loss, at, collected.data, rule)
-        adapted = Agent(self.config, {k: v[0].detach() for k, v in at.params.items()}, self.description, self.horizon)
+        for state, collected in adapt(problem, self.params, _THIS_ONE, key, adapter, steps, query=False):
+            if collected is not None:
+                returns.append(float(collected.performance))
+        params = {name: value[0].detach() for name, value in state.params.items()}
+        adapted = Agent(self.config, params, self.description, self.horizon)
         adapted.returns = self.returns + returns
         adapted._raw_space = raw_space
         return adapted
@@ -115,7 +108,7 @@ class Agent:
                 action = distribution.mode()
             else:
                 seeds = noise_seeds(
-                    Key.from_seed(seed).at("act", self._acted).lane_seeds(1, 1),
+                    Key.from_seed(seed).at("act", self._acted).env_seeds(1, 1),
                     1,
                     self.policy.noise_components,
                 )
@@ -130,20 +123,7 @@ class Agent:
 
     def save(self, path: Path | str) -> None:
         """Keep the policy in one safetensors file, which `metarl.load` reads."""
-        facts = {
-            "format": FORMAT,
-            "config": to_mapping(self.config),
-            "spaces": self.description,
-            "horizon": self.horizon,
-            "returns": self.returns,
-        }
-        data = save_safetensors(
-            {k: v.contiguous() for k, v in self.params.items()}, metadata={"metarl": json.dumps(facts)}
-        )
-        try:
-            Path(path).write_bytes(data)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+        write_policy(path, SavedPolicy(self.config, self.params, self.description, self.horizon, self.returns))
 
     def _check_spaces(self, env: gymnasium.Env) -> None:
         if env.observation_space.shape != self.observation_space.shape:
@@ -166,35 +146,8 @@ class Agent:
 
 def load(path: Path | str, checkpoint: str = "last") -> Agent:
     """An agent from a run directory (its last checkpoint, `best`, or an iteration) or from a file that `save` wrote."""
-    place = Path(path)
-    if place.is_dir():
-        _, config = read_config(place)
-        if config.learner() is not None:
-            raise RunError(
-                f"{place}: learned by {config.learner()}; go on there with 'metarl export {place} model.zip'"
-            )
-        state, manifest = load_selected(place, checkpoint)
-        params, description, horizon, returns = state["theta"], manifest["spaces"], manifest["horizon"], []
-    elif place.is_file():
-        try:
-            check_header(place)
-            with safe_open(str(place), framework="pt") as file:
-                facts = json.loads((file.metadata() or {}).get("metarl", "null"))
-                params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, ValueError, OSError, RecursionError, RunError) as error:
-            raise RunError(f"{place}: not a policy that metarl saved: {error}") from None
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            raise RunError(f"{place}: not a policy that this version of metarl saved")
-        if not has_entries(facts, {"config": dict, "spaces": dict, "horizon": int, "returns": list}):
-            raise RunError(f"{place}: damaged: its metadata are not those of a saved policy")
-        config = from_mapping(TrainConfig(), facts["config"], str(place))
-        validate(config, str(place))
-        description, horizon, returns = facts["spaces"], facts["horizon"], facts["returns"]
-    else:
-        raise RunError(f"{place}: neither a run directory nor a saved policy")
-    agent = Agent(replace(config, device="cpu"), {}, description, horizon)
-    agent.params = {
-        k: v.to(DTYPES[config.dtype]) for k, v in as_trained(config, agent.policy, params, str(place)).items()
-    }
-    agent.returns = returns
+    saved = read_policy(path, checkpoint)
+    params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
+    agent = Agent(saved.config, params, saved.spaces, saved.horizon)
+    agent.returns = saved.returns
     return agent

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from metarl.command_line import (
-    Commands,
-    check_plot,
-    check_suffix,
-    dispatch,
-    overview,
-    parse,
-    parse_training,
-    run_resumed,
-    run_training,
-    show_comparison,
-    show_evaluation,
-)
-from metarl.complaints import one_line
-from metarl.config import option_name
-from metarl.config_files import load_preset, preset_for, presets
-from metarl.domains import REINFORCEMENT_LEARNING
-from metarl.errors import ConfigError, FamilyError
-from metarl.known_algorithms import ALGORITHMS, find_algorithm
-from metarl.options import (
+from metarl.config.commands import (
     AdaptOptions,
     CheckOptions,
     CompareOptions,
@@ -37,7 +17,25 @@ from metarl.options import (
     RunOptions,
     RunsOptions,
 )
-from metarl.validation import check_rates, json_object
+from metarl.config.registry import ALGORITHMS, REINFORCEMENT_LEARNING, find_algorithm
+from metarl.config.run import option_name
+from metarl.config.toml import load_preset, preset_or_default, presets
+from metarl.config.validation import check_least, check_rates, json_object, json_value
+from metarl.console import (
+    Commands,
+    check_plot,
+    check_suffix,
+    dispatch,
+    one_line,
+    overview,
+    parse,
+    parse_training,
+    run_resumed,
+    run_training,
+    show_comparison,
+    show_evaluation,
+)
+from metarl.core.errors import ConfigError, FamilyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +63,7 @@ def _train(arguments: list[str]) -> int:
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
     where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
-    from metarl.plugins import family_variants, load_family
+    from metarl.families.registry import family_variants, load_family
 
     if config.variant is None:
         variants = family_variants(config.family)
@@ -87,14 +85,11 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
     if variant in (None, "None"):
         variant = None
         if not asks_help:
-            from metarl.plugins import family_variants
+            from metarl.families.registry import family_variants
 
             variants = family_variants(family)
             variant = variants[0] if variants else None
-    name = preset_for(algorithm, family, variant)
-    if name is not None:
-        return load_preset(algorithm, name)[0], f"the preset {name}"
-    return replace(find_algorithm(algorithm).config(), family=family, variant=variant), "the algorithm"
+    return preset_or_default(algorithm, family, variant)
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
@@ -117,29 +112,14 @@ def _resume(arguments: list[str]) -> int:
 def _evaluate(arguments: list[str]) -> int:
     options = parse(EvaluateOptions, arguments, "metarl evaluate")
     check_plot(options.plot)
-    from metarl.run_directory import read_config
+    from metarl.runs.directory import read_config
 
     read_config(options.run)
-    from metarl.api import evaluate
-    from metarl.display import evaluation_progress
+    from metarl.evaluation.evaluate import evaluate_on_family
+    from metarl.training.progress import evaluation_progress
 
     with evaluation_progress() as progress:
-        result = evaluate(
-            options.run,
-            family=options.family,
-            variant=options.variant,
-            split=options.split,
-            tasks=options.tasks,
-            episodes=options.episodes,
-            samples_per_step=options.samples_per_step,
-            steps=options.steps,
-            inner_lr=options.inner_lr,
-            later_inner_lr=options.later_inner_lr,
-            seed=options.seed,
-            checkpoint=options.checkpoint,
-            initialisation=options.initialisation,
-            progress=progress,
-        )
+        result = evaluate_on_family(options.run, options, progress)
     show_evaluation(result, options)
     return 0
 
@@ -149,7 +129,7 @@ def _compare(arguments: list[str]) -> int:
     if not options.runs:
         raise ConfigError("missing: RUN [RUN ...] Run directories.")
     check_plot(options.plot)
-    from metarl.comparison import compare
+    from metarl.evaluation.comparison import compare
 
     result = compare(
         options.runs,
@@ -160,7 +140,7 @@ def _compare(arguments: list[str]) -> int:
         seed=options.seed,
         choose_at=options.choose_at,
         scratch=options.scratch,
-        notice=lambda line: print(line, flush=True),
+        log=lambda line: print(line, flush=True),
     )
     show_comparison(result, options)
     return 0
@@ -171,10 +151,46 @@ def _adapt(arguments: list[str]) -> int:
     if options.video is not None:
         check_suffix("--video", options.video, (".gif", ".mp4"))
     check_rates(options.inner_lr, options.later_inner_lr)
-    from metarl.adapting import adapt_and_save
+    check_least(("steps", options.steps, 0), ("episodes", options.episodes, 1))
+    value = json_value("--task", options.task)
+    from metarl.agent import load
+    from metarl.evaluation.video import film
+    from metarl.families.tasks import parse_task
+    from metarl.rl.setup import build_family
+    from metarl.runs.directory import read_config
 
-    adapt_and_save(options)
+    _, config = read_config(options.run)
+    family = build_family(config)
+    task = parse_task(family.task_space, value, "--task")
+    env = family.make(task)
+    agent = load(options.run, options.checkpoint).adapt(
+        env,
+        episodes=options.episodes,
+        steps=options.steps,
+        inner_lr=options.inner_lr,
+        later_inner_lr=options.later_inner_lr,
+        seed=options.seed,
+    )
+    agent.save(options.out)
+    final = _episode_return(agent, env, family.horizon, options.seed)
+    curve = ", ".join(f"{value:.1f}" for value in agent.returns)
+    print(f"return before each step: {curve or '-'}; after the last, without action noise: {final:.1f}")
+    print(f"saved {options.out}")
+    if options.video is not None:
+        film(agent.act, family.make(task, render_mode="rgb_array"), family.horizon, options.video, options.seed)
+        print(f"saved {options.video}")
     return 0
+
+
+def _episode_return(agent: Any, env: Any, horizon: int, seed: int) -> float:
+    observation, _ = env.reset(seed=seed)
+    total = 0.0
+    for _ in range(horizon):
+        observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
+        total += float(reward)
+        if terminated or truncated:
+            break
+    return total
 
 
 def _export(arguments: list[str]) -> int:
@@ -198,7 +214,7 @@ def _export(arguments: list[str]) -> int:
 
 def _families(arguments: list[str]) -> int:
     parse(FamiliesOptions, arguments, "metarl families")
-    from metarl.display import print_families
+    from metarl.evaluation.tables import print_families
 
     print_families()
     return 0
@@ -206,29 +222,29 @@ def _families(arguments: list[str]) -> int:
 
 def _runs(arguments: list[str]) -> int:
     options = parse(RunsOptions, arguments, "metarl runs")
-    from metarl.display import print_runs
-    from metarl.runs import standings
+    from metarl.evaluation.tables import print_runs
+    from metarl.runs.listing import run_statuses
 
-    print_runs(standings(options.directory))
+    print_runs(run_statuses(options.directory))
     return 0
 
 
 def _check(arguments: list[str]) -> int:
     options = parse(CheckOptions, arguments, "metarl check")
-    from metarl.checking import check_family
-    from metarl.plugins import load_family
+    from metarl.families.checks.check import check_family
+    from metarl.families.registry import load_family
 
     family = load_family(options.family, options.variant)
     failed = 0
     for finding in check_family(family):
-        print(f"{finding.verdict}  {finding.promise:18} {one_line(finding.found)}", flush=True)
+        print(f"{finding.verdict}  {finding.check:18} {one_line(finding.found)}", flush=True)
         if finding.verdict == "fail":
             failed += 1
-            if finding.mend:
-                print(f"      mend: {finding.mend}", flush=True)
+            if finding.hint:
+                print(f"      fix: {finding.hint}", flush=True)
     family.close()
     if failed:
-        raise FamilyError(f"family '{options.family}' breaks {failed} of its promises")
+        raise FamilyError(f"family '{options.family}' fails {failed} checks")
     return 0
 
 
@@ -243,7 +259,3 @@ COMMANDS: Commands = {
     "runs": (_runs, "runs in a directory: state, iterations, last return"),
     "families": (_families, "task families that are installed"),
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
-from metarl.errors import FamilyError
-from metarl.plugins import load_family
-from metarl.policies import make_policy
-from metarl.randomness import Key
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.errors import FamilyError
+from metarl.core.prng import Key
+from metarl.families.registry import load_family
+from metarl.rl.policies import make_policy
 
 settings.register_profile("metarl", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("metarl")

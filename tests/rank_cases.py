@@ -4,19 +4,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from metarl.config import (
-    InnerConfig,
+from metarl.config.algorithms import (
     MamlConfig,
     MamlTrpoConfig,
-    PolicyConfig,
     PretrainConfig,
     PrompConfig,
     ReptileConfig,
     TrustRegionConfig,
 )
-from metarl.launch import leave
-from metarl.ranks import joined
-from metarl.training import train
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.launch import leave
+from metarl.core.ranks import process_group
+from metarl.training.start import train
 
 SMALL = {
     "variant": "finn17",
@@ -62,7 +61,7 @@ CASES |= {
 
 def main(out, names):
     """Train the named cases into folders of `out`."""
-    with joined("cpu", 60):
+    with process_group("cpu", 60):
         for name in names:
             algorithm, config = CASES[name]
             train(algorithm, config, Path(out) / name)

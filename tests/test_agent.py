@@ -6,12 +6,12 @@ from gymnasium import spaces
 
 import metarl
 from metarl.agent import Agent
-from metarl.builder import describe_spaces, spaces_from
-from metarl.config import InnerConfig, PolicyConfig, TrainConfig
-from metarl.errors import EnvironmentFault, FamilyError, RunError
-from metarl.policies import make_policy
-from metarl.randomness import Key
-from metarl.training import train
+from metarl.config.run import InnerConfig, PolicyConfig, TrainConfig
+from metarl.core.errors import EnvironmentFault, FamilyError, RunError
+from metarl.core.prng import Key
+from metarl.rl.policies import make_policy
+from metarl.rl.setup import describe_spaces, spaces_from
+from metarl.training.start import train
 
 
 @pytest.fixture
@@ -37,20 +37,21 @@ def test_adapts_to_an_environment_and_leaves_the_original_alone(run, family):
 
 def test_adapting_one_environment_is_the_inner_loop(run, family):
     """Same noise, same steps: the agent's parameters against adapt_step on the analytic batch."""
-    from metarl.builder import build_problem, build_rule
-    from metarl.inner import adapt_step, begin
-    from metarl.run_directory import read_config
+    from metarl.adaptation.adapter import adapt_step, initial_state
+    from metarl.adaptation.gradient import gradient_adapter
+    from metarl.rl.setup import build_problem
+    from metarl.runs.directory import read_config
 
     agent = metarl.load(run)
     adapted = agent.adapt(goal_env(family), episodes=4, steps=2, seed=3)
     _, config = read_config(run)
     problem = build_problem(config, family, agent.policy, episodes=4)
-    at = begin(agent.params, 1)
+    at = initial_state(agent.params, 1)
     for step in range(2):
         data = problem.collect(
             at.params, {"goal": np.array([[0.3, -0.2]], np.float32)}, Key.from_seed(3).at("adapt", step)
         ).data
-        at = adapt_step(problem.inner_loss, at, data, build_rule(config))
+        at = adapt_step(problem.inner_loss, at, data, gradient_adapter(config.inner))
     for name, value in adapted.params.items():
         torch.testing.assert_close(value, at.params[name][0], atol=1e-4, rtol=1e-3)
 
@@ -126,13 +127,13 @@ def test_dict_observations_and_discrete_actions_are_learned():
 
 
 def test_a_broken_environment_is_named():
-    class Broken(Lamp):
+    class CheckFailed(Lamp):
         def step(self, action):
             observation, _, *rest = super().step(action)
             return observation, float("nan"), *rest
 
     with pytest.raises(EnvironmentFault, match="reward is not finite at task 0, episode 0, step 0"):
-        lamp_agent().adapt(Broken(), episodes=2)
+        lamp_agent().adapt(CheckFailed(), episodes=2)
 
 
 def test_three_lines_of_python(tmp_path):

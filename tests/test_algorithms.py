@@ -8,30 +8,26 @@ from conftest import central_differences
 from test_inner import quadratic, random_batch
 from test_training import assert_same_run
 
+from metarl.adaptation.adapter import adapt_step, initial_state, replay
+from metarl.adaptation.gradient import GradientDescent, add_learned_rates, within_bounds
+from metarl.adaptation.problem import Collected
 from metarl.algorithms import maml, maml_trpo, pretrain, promp, reptile
-from metarl.builder import build_problem
-from metarl.config import (
-    AdamConfig,
-    InnerConfig,
-    MamlConfig,
-    MamlTrpoConfig,
-    PolicyConfig,
-    PretrainConfig,
-    PrompConfig,
-    ReptileConfig,
-)
-from metarl.errors import ConfigError
-from metarl.inner import RATE, GradientDescent, adapt_step, add_learned_rates, begin, replay, within_bounds
-from metarl.losses import clipped_surrogate, ratio_surrogate
-from metarl.outer import AdamState, adam_step, decayed, gradient_of
-from metarl.policies import Gaussian
-from metarl.problem import Collected, mean_over_tasks
-from metarl.randomness import Key
-from metarl.run_directory import read_metrics
-from metarl.training import resume, train
-from metarl.trust_region import ravel, unravel
-from metarl.types import PolicyBatch
-from metarl.validation import validate
+from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.algorithms.trust_region import ravel, unravel
+from metarl.config.algorithms import AdamConfig, MamlConfig, MamlTrpoConfig, PretrainConfig, PrompConfig, ReptileConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.config.validation import validate
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.errors import ConfigError
+from metarl.core.params import RATE
+from metarl.core.prng import Key
+from metarl.rl.data import PolicyBatch
+from metarl.rl.distributions import Gaussian
+from metarl.rl.losses import clipped_surrogate, ratio_surrogate
+from metarl.rl.setup import build_problem
+from metarl.runs.directory import read_metrics
+from metarl.training.start import resume, train
 
 CONFIGS = {
     "maml-trpo": MamlTrpoConfig,
@@ -53,7 +49,7 @@ class Quadratics:
         self.theta = {"x": torch.randn(3, generator=generator, dtype=torch.float64)}
         self.tasks = {"index": self.b.numpy()}
 
-    def collect(self, params, tasks, key):
+    def collect(self, params, tasks, key, memory=None):
         score = -self.inner_loss(params, (self.a, self.b))
         return Collected((self.a, self.b), score, torch.tensor([3, 3, 2, 2]), score)
 
@@ -68,9 +64,9 @@ class Quadratics:
 
 
 def step_of(algorithm, problem, config, state=None, progress=0.0):
-    rule = GradientDescent(config.inner.lr, first_order=config.inner.first_order)
+    adapter = GradientDescent(config.inner.lr, first_order=config.inner.first_order)
     state = state or algorithm.initial_state(problem.theta, config)
-    return algorithm.meta_step(state, problem, problem.tasks, Key(0), rule, config, progress)
+    return algorithm.meta_step(state, problem, problem.tasks, Key(0), adapter, config, progress)
 
 
 def test_adam_is_torchs_adam():
@@ -153,9 +149,9 @@ def rl_setup(family, policy, theta, config, seed=0):
 
 def rl_step(algorithm, family, policy, theta, config):
     problem, tasks = rl_setup(family, policy, theta, config)
-    rule = GradientDescent(config.inner.lr, first_order=config.inner.first_order)
+    adapter = GradientDescent(config.inner.lr, first_order=config.inner.first_order)
     state = algorithm.initial_state(theta, config)
-    return algorithm.meta_step(state, problem, tasks, Key(5), rule, config, 0.0)
+    return algorithm.meta_step(state, problem, tasks, Key(5), adapter, config, 0.0)
 
 
 def test_one_epoch_of_promp_is_a_maml_step(family, policy, theta):
@@ -194,18 +190,18 @@ def surrogate(policy):
 
 
 def test_anil_adapts_the_head_alone(policy, theta):
-    rule = GradientDescent(0.3, pattern="head.*")
+    adapter = GradientDescent(0.3, pattern="head.*")
     support, query = (random_batch(policy, theta, 2, seed) for seed in (0, 1))
-    adapted = adapt_step(surrogate(policy), begin(theta, 2), support, rule).params
+    adapted = adapt_step(surrogate(policy), initial_state(theta, 2), support, adapter).params
     for name, value in adapted.items():
         moved = not torch.equal(value, theta[name].expand_as(value))
         assert moved == name.startswith("head."), name
 
     def outer(vector):
-        params = replay(surrogate(policy), unravel(vector, theta), [support], rule, 2)
+        params = replay(surrogate(policy), unravel(vector, theta), [support], adapter, 2)
         return mean_over_tasks(surrogate(policy)(params, query))
 
-    _, gradient = gradient_of(lambda at: outer(ravel(at)), theta)
+    _, gradient = value_and_grad(lambda at: outer(ravel(at)), theta)
     expected = central_differences(outer, ravel(theta))
     assert float((ravel(gradient) - expected).abs().max() / expected.abs().max()) < 1e-6
     assert float(gradient["hidden.0.weight"].abs().max()) > 0
@@ -217,10 +213,10 @@ def test_gradient_of_a_learned_rate_in_closed_form(kind):
     problem = Quadratics()
     theta = add_learned_rates(problem.theta, GradientDescent(0.1), kind)
     assert theta[RATE + "x"].shape == ((3,) if kind == "per-parameter" else ())
-    rule = GradientDescent(0.1)
-    _, found = gradient_of(
+    adapter = GradientDescent(0.1)
+    _, found = value_and_grad(
         lambda at: mean_over_tasks(
-            quadratic(replay(quadratic, at, [(problem.a, problem.b)], rule, 4), (problem.a, problem.b))
+            quadratic(replay(quadratic, at, [(problem.a, problem.b)], adapter, 4), (problem.a, problem.b))
         ),
         theta,
     )
@@ -231,16 +227,16 @@ def test_gradient_of_a_learned_rate_in_closed_form(kind):
 
 
 def test_meta_gradient_with_learned_rates_against_finite_differences(policy, theta):
-    rule = GradientDescent(0.3, 0.1)
-    theta = add_learned_rates(theta, rule, "per-layer")
+    adapter = GradientDescent(0.3, 0.1)
+    theta = add_learned_rates(theta, adapter, "per-layer")
     supports = [random_batch(policy, theta, 2, seed) for seed in range(2)]
     query = random_batch(policy, theta, 2, 9)
 
     def outer(vector):
-        params = replay(surrogate(policy), unravel(vector, theta), supports, rule, 2)
+        params = replay(surrogate(policy), unravel(vector, theta), supports, adapter, 2)
         return mean_over_tasks(surrogate(policy)(params, query))
 
-    _, gradient = gradient_of(lambda at: outer(ravel(at)), theta)
+    _, gradient = value_and_grad(lambda at: outer(ravel(at)), theta)
     expected = central_differences(outer, ravel(theta))
     assert float((ravel(gradient) - expected).abs().max() / expected.abs().max()) < 1e-6
 

@@ -12,11 +12,12 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from test_cli import metarl
 
-from metarl.checking import PROMISES, check_family
-from metarl.declared import declare_family
-from metarl.families import ObserveTask, TaskFamily
-from metarl.plugins import registered
-from metarl.tasks import UniformSplits, shared_splits
+from metarl.families.checks.check import CHECKS, check_family
+from metarl.families.declared import declare_family
+from metarl.families.family import TaskFamily
+from metarl.families.observe_task import ObserveTask
+from metarl.families.registry import registered
+from metarl.families.splits import UniformSplits, shared_splits
 
 LIMIT = 12
 
@@ -64,7 +65,7 @@ class Slides(TaskFamily):
 
 
 def failures(family):
-    return {finding.promise: finding for finding in check_family(family) if finding.verdict == "fail"}
+    return {finding.check: finding for finding in check_family(family) if finding.verdict == "fail"}
 
 
 def over(slide):
@@ -75,9 +76,9 @@ def over(slide):
 @pytest.mark.parametrize("observe_task", [False, True])
 def test_a_whole_family_passes(observe_task):
     family = ObserveTask(Slides()) if observe_task else Slides()
-    found = {finding.promise: finding.verdict for finding in check_family(family)}
+    found = {finding.check: finding.verdict for finding in check_family(family)}
     found.pop("stable-baselines3")
-    assert found == {promise: "pass" for promise in PROMISES if promise != "stable-baselines3"}
+    assert found == {check: "pass" for check in CHECKS if check != "stable-baselines3"}
 
 
 @pytest.mark.parametrize("name", sorted(registered()))
@@ -245,9 +246,9 @@ class EpisodeMajor(Slides):
 
     def make_vec(self, tasks, episodes):
         vector = super().make_vec(tasks, episodes)
-        order = [lane % 3 for lane in range(6)]
-        for lane, env in enumerate(vector.envs):
-            self.set_task(env.env, {name: values[order[lane] % len(values)] for name, values in tasks.items()})
+        order = [env_index % 3 for env_index in range(6)]
+        for env_index, env in enumerate(vector.envs):
+            self.set_task(env.env, {name: values[order[env_index] % len(values)] for name, values in tasks.items()})
         return vector
 
 
@@ -291,10 +292,10 @@ class Raises(Slide):
     ids=lambda value: getattr(value, "name", None) and (type(value).__name__ + "-" + value.env.__name__),
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_each_fault_is_found_and_its_mending_said(family, promise, found, mend):
-    finding = failures(family)[promise]
+def test_each_fault_is_found_and_its_mending_said(family, check, found, hint):
+    finding = failures(family)[check]
     assert found in finding.found
-    assert mend in finding.mend
+    assert hint in finding.hint
 
 
 def test_the_checker_of_stable_baselines3_runs_where_it_is_installed(monkeypatch):
@@ -339,7 +340,7 @@ def test_the_command_reports_and_its_exit_code_says_so():
     assert (code, err) == (0, "")
     skipped = [line for line in out.splitlines() if line.startswith("skip  ")]
     assert all("stable-baselines3 is not installed" in line for line in skipped)
-    assert out.count("pass  ") == len(PROMISES) - len(skipped)
+    assert out.count("pass  ") == len(CHECKS) - len(skipped)
     code, out, err = metarl("check test_checking:BROKEN")
     assert code == 2
     assert "fail  time limit         not truncated after 12 steps\n      mend: wrap it" in out

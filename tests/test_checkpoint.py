@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from metarl import checkpoint as ck
-from metarl.errors import RunError
-from metarl.manifest import sealed
+from metarl.core.errors import RunError
+from metarl.runs.manifest import sealed
 
 FACTS = {"environment_steps": 5, "wall_seconds": 1.0, "threads": 2}
 STATE = {"theta": {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.float64)}}

@@ -13,8 +13,8 @@ import pytest
 import tomli_w
 
 from metarl.cli import main
-from metarl.config_files import to_mapping
-from metarl.training import train
+from metarl.config.toml import to_mapping
+from metarl.training.start import train
 
 TINY = "--meta-batch-size 2 --episodes 2 --policy.hidden-sizes 8 --validation-tasks 1 --checkpoint-every 2"
 

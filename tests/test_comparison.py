@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from test_cli import metarl
 
-from metarl.comparison import choose_rate, compare, methods_of, probability_of_improvement, stratified_intervals
-from metarl.config import InnerConfig, MamlConfig, PolicyConfig, ReptileConfig
-from metarl.display import print_comparison
-from metarl.errors import ConfigError
-from metarl.training import train
+from metarl.config.algorithms import MamlConfig, ReptileConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.errors import ConfigError
+from metarl.evaluation.comparison import choose_rate, compare, methods_of
+from metarl.evaluation.statistics import probability_of_improvement, stratified_intervals
+from metarl.evaluation.tables import print_comparison
+from metarl.training.start import train
 
 
 def test_the_best_rate_is_looked_for_until_it_is_inside():
@@ -81,9 +83,9 @@ def test_runs_that_differ_in_their_seed_are_one_method(runs):
 
 def test_scratch_beside_learned_rates(runs, monkeypatch):
     """Scratch adapts everything at a chosen rate where a run does so, and at its initial rates where none does."""
-    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 1)
-    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 1)
-    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 1)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 1)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
     assert methods_of([runs / "s1", runs / "r1"], scratch=True)[-1].runs == (runs / "r1",)
     result = compare([runs / "s1"], tasks=2, episodes=2, steps=1, scratch=True)
     learned, scratch = result["methods"]
@@ -92,10 +94,10 @@ def test_scratch_beside_learned_rates(runs, monkeypatch):
 
 
 def test_compare_on_the_command_line(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
-    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
-    monkeypatch.setattr("metarl.comparison.MOST_RATES", 4)
-    monkeypatch.setattr("metarl.comparison.RESAMPLES", 50)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 4)
+    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 50)
     code, out, err = metarl(
         "compare {r}/a1 {r}/a2 {r}/r1 --scratch --tasks 3 --episodes 2 --steps 2 --json {t}/c.json --plot {t}/c.png",
         r=runs, t=tmp_path,

@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from metarl.config import MamlTrpoConfig, fields_of
-from metarl.config_files import from_mapping, load_preset, preset_for, presets, read_toml, to_mapping
-from metarl.errors import ConfigError
-from metarl.known_algorithms import ALGORITHMS
-from metarl.validation import validate
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.registry import ALGORITHMS
+from metarl.config.run import fields_of
+from metarl.config.toml import from_mapping, load_preset, preset_for, presets, read_toml, to_mapping
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError
 
 
 def test_configurations_survive_toml(tmp_path):

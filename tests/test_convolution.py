@@ -4,12 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from metarl.convolution import EPSILON, Conv4, convolve, normalise
-from metarl.inner import GradientDescent, replay
-from metarl.outer import gradient_of
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.supervised import cross_entropy
+from benchmarks.fewshot.conv4 import EPSILON, Conv4, convolve, normalise
+from benchmarks.fewshot.supervised import cross_entropy
+from metarl.adaptation.adapter import replay
+from metarl.adaptation.gradient import GradientDescent
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.prng import Key
 
 
 def by_torch(params, images, *, halving, average):
@@ -99,7 +100,7 @@ def test_the_meta_gradient_of_a_batch_is_the_mean_of_single_tasks(first_order):
     generator = torch.Generator().manual_seed(0)
     support, query = (torch.rand(3, 6, 1, 14, 14, generator=generator, dtype=torch.float64) for _ in range(2))
     labels = torch.arange(3).repeat(2).expand(3, -1)
-    rule = GradientDescent(0.4, first_order=first_order)
+    adapter = GradientDescent(0.4, first_order=first_order)
 
     def loss(params, data):
         return cross_entropy(network(params, data[0]), data[1])
@@ -107,7 +108,7 @@ def test_the_meta_gradient_of_a_batch_is_the_mean_of_single_tasks(first_order):
     def meta_gradient(rows):
         data, judged = (support[rows], labels[rows]), (query[rows], labels[rows])
         n = len(data[0])
-        return gradient_of(lambda at: mean_over_tasks(loss(replay(loss, at, [data] * 2, rule, n), judged)), theta)
+        return value_and_grad(lambda at: mean_over_tasks(loss(replay(loss, at, [data] * 2, adapter, n), judged)), theta)
 
     value, gradient = meta_gradient(slice(None))
     single = [meta_gradient(slice(i, i + 1)) for i in range(3)]

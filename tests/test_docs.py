@@ -75,10 +75,10 @@ def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setenv("METARL_OMNIGLOT", str(tmp_path))
     monkeypatch.setenv("METARL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("benchmarks.fewshot.cli.RATE_TASKS", 2)
-    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
-    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
-    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.comparison.RESAMPLES", 20)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     names: dict = {}
     for language, text in blocks(page):
         if language == "python":

@@ -9,12 +9,13 @@ import itertools
 import pytest
 import torch
 
-from metarl.inner import GradientDescent, adapt_step, begin, replay
-from metarl.losses import SURROGATES
-from metarl.outer import gradient_of, sampling_score
-from metarl.policies import Categorical
-from metarl.problem import mean_over_tasks
-from metarl.types import PolicyBatch
+from metarl.adaptation.adapter import adapt_step, initial_state, replay
+from metarl.adaptation.gradient import GradientDescent
+from metarl.algorithms.meta_gradient import score_function_term, value_and_grad
+from metarl.core.collectives import mean_over_tasks
+from metarl.rl.data import PolicyBatch
+from metarl.rl.distributions import Categorical
+from metarl.rl.losses import SURROGATES
 
 STATES, ACTIONS, HORIZON = 3, 2, 3
 LR = 0.4
@@ -168,13 +169,13 @@ def test_the_naive_surrogate_leaves_out_the_outer_products_as_well(mdp, estimato
 def meta_gradient(mdp, estimator):
     """Of the return after one step of the expected inner update, as maml computes it, from exact expectations."""
     logits = mdp.theta["logits"]
-    support, loss, rule = mdp.batch(logits), mdp.surrogate(estimator), GradientDescent(LR)
+    support, loss, adapter = mdp.batch(logits), mdp.surrogate(estimator), GradientDescent(LR)
 
     def outer(theta):
-        adapted = replay(loss, theta, [support], rule, 1)
+        adapted = replay(loss, theta, [support], adapter, 1)
         return mdp.expected_return(adapted["logits"][0])
 
-    return gradient_of(outer, mdp.theta)[1]["logits"]
+    return value_and_grad(outer, mdp.theta)[1]["logits"]
 
 
 def test_dice_has_the_meta_gradient_of_the_expected_inner_update(mdp):
@@ -191,10 +192,10 @@ def test_naive_and_score_have_the_meta_gradient_of_the_sampled_inner_update(mdp,
     """Every support batch of one and two episodes, each a task of its own, weighted by its probability."""
     logits = mdp.theta["logits"]
     chosen = torch.tensor(list(itertools.product(range(len(mdp.states)), repeat=episodes)))
-    rule = GradientDescent(LR)
+    adapter = GradientDescent(LR)
 
     def after(theta, supports):
-        adapted = replay(mdp.inner_loss, theta, supports, rule, len(chosen))["logits"]
+        adapted = replay(mdp.inner_loss, theta, supports, adapter, len(chosen))["logits"]
         return torch.func.vmap(mdp.expected_return)(adapted)
 
     def sampled_objective(at):
@@ -208,26 +209,26 @@ def test_naive_and_score_have_the_meta_gradient_of_the_sampled_inner_update(mdp,
     objective = after(mdp.theta, supports).detach()
 
     def expectation_of(losses):
-        return gradient_of(lambda theta: (p * losses(theta)).sum(), mdp.theta)[1]["logits"]
+        return value_and_grad(lambda theta: (p * losses(theta)).sum(), mdp.theta)[1]["logits"]
 
     # The baseline is the mean of the others of n tasks, here all outcomes of one and the same task, so objective -
     # baseline is n / (n - 1) times objective - mean, and the mean drops out of the expectation.
     n = len(chosen)
     naive = expectation_of(lambda theta: after(theta, supports))
-    score = (n - 1) / n * expectation_of(lambda theta: -sampling_score(mdp, theta, supports, objective, rule))
+    score = (n - 1) / n * expectation_of(lambda theta: -score_function_term(mdp, theta, supports, objective, adapter))
     torch.testing.assert_close(naive + score, exact, rtol=0, atol=1e-8)
     assert float(score.norm() / exact.norm()) > 0.02
 
 
 def test_the_score_of_two_steps_credits_both(mdp):
     """Two inner steps: the second step's data is drawn with parameters that the first step's data led to."""
-    rule, generator = GradientDescent(LR), torch.Generator().manual_seed(1)
+    adapter, generator = GradientDescent(LR), torch.Generator().manual_seed(1)
     drawn = torch.randint(len(mdp.states), (2, 4, 1), generator=generator)
-    supports, at = [], begin(mdp.theta, 4)
+    supports, at = [], initial_state(mdp.theta, 4)
     for chosen in drawn:
         log_probs = torch.stack([mdp.log_policy(x)[c] for x, c in zip(at.params["logits"], chosen, strict=True)])
         supports.append(mdp.batch_of(chosen, mdp.theta["logits"])._replace(log_probs=log_probs))
-        at = adapt_step(mdp.inner_loss, at, supports[-1], rule)
+        at = adapt_step(mdp.inner_loss, at, supports[-1], adapter)
     objective = torch.tensor([1.0, -0.5, 0.3, 2.0], dtype=torch.float64)
 
     def by_hand(theta):
@@ -242,6 +243,8 @@ def test_the_score_of_two_steps_credits_both(mdp):
                 x = x - LR * torch.func.grad(loss)(x)
         return total
 
-    _, found = gradient_of(lambda t: mean_over_tasks(sampling_score(mdp, t, supports, objective, rule)), mdp.theta)
-    _, expected = gradient_of(by_hand, mdp.theta)
+    _, found = value_and_grad(
+        lambda t: mean_over_tasks(score_function_term(mdp, t, supports, objective, adapter)), mdp.theta
+    )
+    _, expected = value_and_grad(by_hand, mdp.theta)
     torch.testing.assert_close(found["logits"], expected["logits"], rtol=0, atol=1e-10)

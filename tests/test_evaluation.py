@@ -8,20 +8,22 @@ import torch
 from scipy import stats
 
 import metarl
-from metarl.builder import build_problem
-from metarl.config import InnerConfig
-from metarl.errors import ConfigError, Divergence, FamilyError, RunError
-from metarl.evaluation import adaptation_curve, interquartile_mean, summarise, worse_after_adaptation
-from metarl.inner import GradientDescent
-from metarl.problem import Collected
-from metarl.randomness import Key
-from metarl.tasks import write_tasks
-from metarl.training import train
+from metarl.adaptation.curve import adaptation_curve
+from metarl.adaptation.gradient import GradientDescent
+from metarl.adaptation.problem import Collected
+from metarl.config.run import InnerConfig
+from metarl.core.errors import ConfigError, Divergence, FamilyError, RunError
+from metarl.core.prng import Key
+from metarl.evaluation.statistics import interquartile_mean, summarise, worse_after_adaptation
+from metarl.families.tasks import write_tasks
+from metarl.rl.setup import build_problem
+from metarl.training.start import train
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    from metarl.config import MamlTrpoConfig, PolicyConfig
+    from metarl.config.algorithms import MamlTrpoConfig
+    from metarl.config.run import PolicyConfig
 
     config = MamlTrpoConfig(
         variant="finn17", iterations=2, meta_batch_size=3, episodes=3, checkpoint_every=1, validation_tasks=2,
@@ -71,7 +73,7 @@ def test_values_that_are_not_finite_are_null():
 class Quadratics:
     """A supervised problem: x^2 / 2 around each task's own centre. Shows that a curve needs nothing of RL."""
 
-    def collect(self, params, tasks, key):
+    def collect(self, params, tasks, key, memory=None):
         centre = torch.as_tensor(tasks["centre"])
         score = -self.inner_loss(params, centre)
         return Collected(centre, score, torch.full((len(centre),), 5), score)
@@ -109,7 +111,7 @@ def test_a_task_that_diverges_has_no_value_from_there_on(run):
 class Explosive(Quadratics):
     """Task 1 diverges when it has moved."""
 
-    def collect(self, params, tasks, key):
+    def collect(self, params, tasks, key, memory=None):
         if abs(float(params["x"][1])) > 0:
             raise Divergence("task 1", task=1)
         return super().collect(params, tasks, key)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from metarl.builder import build_rule
-from metarl.config import InnerConfig, ReptileConfig
-from metarl.errors import ConfigError, RunError
-from metarl.known_algorithms import find_algorithm
-from metarl.run_directory import read_config
-from metarl.training import resume, train
-from metarl.validation import validate
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.config.algorithms import ReptileConfig
+from metarl.config.registry import find_algorithm
+from metarl.config.run import InnerConfig
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError, RunError
+from metarl.runs.directory import read_config
+from metarl.training.start import resume, train
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -63,11 +64,11 @@ def test_an_outer_update_of_ones_own_trains_and_resumes_exactly(written):
 
 def test_an_inner_rule_of_ones_own(written):
     config = small(ReptileConfig, inner=InnerConfig(lr=0.01, steps=2, optimiser="sign_descent:SignDescent"))
-    rule = build_rule(config)
-    from metarl.inner import adapt_step, begin
+    adapter = gradient_adapter(config.inner)
+    from metarl.adaptation.adapter import adapt_step, initial_state
 
     at = adapt_step(
-        lambda p, d: ((p["x"] - d) ** 2).sum(1), begin({"x": torch.zeros(2)}, 1), torch.tensor([3, -1]), rule
+        lambda p, d: ((p["x"] - d) ** 2).sum(1), initial_state({"x": torch.zeros(2)}, 1), torch.tensor([3, -1]), adapter
     )
     torch.testing.assert_close(at.params["x"], torch.tensor([[0.01, -0.01]]))
     train("reptile", config, written / "run")
@@ -96,6 +97,6 @@ def test_what_is_no_inner_rule_is_refused():
     with pytest.raises(ConfigError, match=r"--inner.optimiser = addam.*did you mean 'adam'"):
         validate(ReptileConfig(inner=InnerConfig(steps=1, optimiser="addam")))
     with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.inner\.GradientDescent"):
-        build_rule(ReptileConfig(inner=InnerConfig(steps=1, optimiser="collections:OrderedDict")))
+        gradient_adapter(ReptileConfig(inner=InnerConfig(steps=1, optimiser="collections:OrderedDict")))
     with pytest.raises(ConfigError, match="did you mean 'reptile'"):
         find_algorithm("reptil")

@@ -6,18 +6,16 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from metarl.declared import declare_family
-from metarl.errors import FamilyError
-from metarl.families import ObserveTask
-from metarl.plugins import load_family, registered
-from metarl.tasks import (
-    ListedSplits,
-    UniformSplits,
+from metarl.core.errors import FamilyError
+from metarl.families.declared import declare_family
+from metarl.families.observe_task import ObserveTask
+from metarl.families.registry import load_family, registered
+from metarl.families.splits import ListedSplits, UniformSplits, shared_splits
+from metarl.families.tasks import (
     batch_tasks,
     number_of_tasks,
     parse_task,
     read_tasks,
-    shared_splits,
     task_at,
     task_vectors,
     write_tasks,

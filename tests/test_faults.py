@@ -1,4 +1,4 @@
-"""The quick size of every campaign of `python -m benchmarks.faults`, in a process of its own."""
+"""The quick size of every campaign of `python -m tests.faults`, in a process of its own."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.__main__ import CAMPAIGNS
-from benchmarks.faults.report import Tally
-from metarl.run_directory import RunLock
-from metarl.runs import standing
-from metarl.training import train
+from metarl.runs.directory import RunLock
+from metarl.runs.listing import run_status
+from metarl.training.start import train
+from tests.faults.__main__ import CAMPAIGNS
+from tests.faults.report import Tally
 
 LEAST = {"kills": 20, "crashes": 90, "damage": 88, "signals": 40, "hostile": 200, "configurations": 300,
          "environments": 40, "divergence": 20, "determinism": 12, "storage": 30, "refusals": 120,
@@ -23,7 +23,7 @@ LEAST = {"kills": 20, "crashes": 90, "damage": 88, "signals": 40, "hostile": 200
 def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("faults") / "report.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults", "--quick", "--json", str(path)],
+        [sys.executable, "-m", "tests.faults", "--quick", "--json", str(path)],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, env=os.environ,
     )  # fmt: skip
     assert path.exists(), done.stderr
@@ -53,17 +53,17 @@ def test_a_tally_counts_what_was_broken():
 def test_how_runs_stand(tmp_path, tiny_config):
     run = tmp_path / "run"
     train("maml-trpo", tiny_config, run)
-    found = standing(run)
+    found = run_status(run)
     assert (found.state, found.saved, found.iteration, found.total) == ("finished", 4, 4, 4)
-    assert (found.algorithm, found.about) == ("maml-trpo", "navigation2d")
+    assert (found.algorithm, found.task_name) == ("maml-trpo", "navigation2d")
     assert found.measured == json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["return"][-1]
     (run / "checkpoints" / "00000004" / "manifest.json").write_text("{")
-    assert (standing(run).state, standing(run).saved) == ("stopped", 2)
+    assert (run_status(run).state, run_status(run).saved) == ("stopped", 2)
     lock = RunLock(run)
-    assert standing(run).state == "running"
+    assert run_status(run).state == "running"
     lock.release()
     (run / "config.toml").write_text("seed = [")
-    assert standing(run).state.startswith("damaged: ")
+    assert run_status(run).state.startswith("damaged: ")
 
 
 def test_checkpoints_are_kept_as_configured(tmp_path, tiny_config):

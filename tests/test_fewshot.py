@@ -16,11 +16,11 @@ from test_training import assert_same_run
 
 from benchmarks.fewshot import images, omniglot, sinusoids
 from benchmarks.fewshot.cli import evaluate, main
-from benchmarks.fewshot.configs import DOMAINS, PRESETS, default_config
-from metarl.errors import ConfigError
-from metarl.run_directory import read_metrics
-from metarl.tasks import UniformSplits
-from metarl.validation import validate
+from benchmarks.fewshot.configs import KINDS, PRESETS, default_config
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError
+from metarl.families.splits import UniformSplits
+from metarl.runs.directory import read_metrics
 
 REAL = os.environ.get("METARL_OMNIGLOT")
 DRAWINGS = 6
@@ -328,7 +328,7 @@ def test_a_folder_of_images(tmp_path, divided):
 
 @pytest.mark.parametrize("path", sorted(PRESETS.glob("*.toml")), ids=lambda p: p.stem)
 def test_presets_are_valid(path):
-    dataset = next(name for name in DOMAINS if path.stem.startswith(name))
+    dataset = next(name for name in KINDS if path.stem.startswith(name))
     config = default_config(dataset, path.stem.removeprefix(f"{dataset}-"))
     validate(config)
     assert config.iterations >= 10_000

@@ -3,14 +3,15 @@ import torch
 from conftest import central_differences
 from gymnasium import spaces
 
-from metarl.inner import AdamDescent, GradientDescent, adapt_step, begin, replay, stack
-from metarl.losses import SURROGATES
-from metarl.outer import gradient_of
-from metarl.policies import make_policy
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.trust_region import ravel, unravel
-from metarl.types import PolicyBatch
+from metarl.adaptation.adapter import adapt_step, initial_state, replay, stack
+from metarl.adaptation.gradient import AdamDescent, GradientDescent
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.algorithms.trust_region import ravel, unravel
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.prng import Key
+from metarl.rl.data import PolicyBatch
+from metarl.rl.losses import SURROGATES
+from metarl.rl.policies import make_policy
 
 
 def quadratic(params, data):
@@ -35,9 +36,9 @@ def test_meta_gradient_on_a_quadratic_in_closed_form(quadratics, steps):
     """Adapted x_K = S^K x + ..., with S = I - lr A, so the meta-gradient is S^K (A x_K - b); first-order drops S^K."""
     a, b, theta = quadratics
     for first_order in (False, True):
-        rule = GradientDescent(0.1, first_order=first_order)
+        adapter = GradientDescent(0.1, first_order=first_order)
         x = theta["x"].clone().requires_grad_()
-        params = replay(quadratic, {"x": x}, [(a, b)] * steps, rule, 4)
+        params = replay(quadratic, {"x": x}, [(a, b)] * steps, adapter, 4)
         (found,) = torch.autograd.grad(mean_over_tasks(quadratic(params, (a, b))), x)
         s = torch.eye(3, dtype=torch.float64) - 0.1 * a
         adapted = theta["x"].expand(4, 3)
@@ -51,11 +52,11 @@ def test_meta_gradient_on_a_quadratic_in_closed_form(quadratics, steps):
 
 def test_later_steps_take_the_later_rate(quadratics):
     a, b, theta = quadratics
-    start = begin(theta, 4)
-    rule = GradientDescent(0.5, 0.25)
+    start = initial_state(theta, 4)
+    adapter = GradientDescent(0.5, 0.25)
     gradient = torch.einsum("tij,tj->ti", a, start.params["x"]) - b
-    first = adapt_step(quadratic, start, (a, b), rule)
-    later = adapt_step(quadratic, start._replace(step=2), (a, b), rule)
+    first = adapt_step(quadratic, start, (a, b), adapter)
+    later = adapt_step(quadratic, start._replace(step=2), (a, b), adapter)
     torch.testing.assert_close(first.params["x"], start.params["x"] - 0.5 * gradient)
     torch.testing.assert_close(later.params["x"], start.params["x"] - 0.25 * gradient)
 
@@ -79,13 +80,13 @@ def random_batch(policy, theta, tasks, seed, episodes=3, steps=5):
 def test_meta_gradient_of_a_policy_against_finite_differences(policy, theta, steps, estimator):
     supports = [random_batch(policy, theta, 2, seed) for seed in range(steps)]
     query = random_batch(policy, theta, 2, 99)
-    rule = GradientDescent(0.3, 0.1)
+    adapter = GradientDescent(0.3, 0.1)
 
     def inner(params, batch):
         return SURROGATES[estimator](policy.act(params, batch.observations)[0], batch)
 
     def outer(vector):
-        params = replay(inner, unravel(vector, theta), supports, rule, 2)
+        params = replay(inner, unravel(vector, theta), supports, adapter, 2)
         return mean_over_tasks(SURROGATES["low-variance"](policy.act(params, query.observations)[0], query))
 
     vector = ravel(theta).requires_grad_()
@@ -99,16 +100,16 @@ def test_first_order_gradient_against_finite_differences(policy, theta, steps):
     """The first-order meta-gradient is the outer gradient at the adapted parameters, summed over their copies."""
     supports = [random_batch(policy, theta, 2, seed) for seed in range(steps)]
     query = random_batch(policy, theta, 2, 99)
-    rule = GradientDescent(0.3, first_order=True)
+    adapter = GradientDescent(0.3, first_order=True)
 
     def inner(params, batch):
         return SURROGATES["low-variance"](policy.act(params, batch.observations)[0], batch)
 
     leaf = ravel(theta).requires_grad_()
     (found,) = torch.autograd.grad(
-        mean_over_tasks(inner(replay(inner, unravel(leaf, theta), supports, rule, 2), query)), leaf
+        mean_over_tasks(inner(replay(inner, unravel(leaf, theta), supports, adapter, 2), query)), leaf
     )
-    adapted = replay(inner, theta, supports, rule, 2)
+    adapted = replay(inner, theta, supports, adapter, 2)
 
     def shifted(offset):
         moved = {k: v + unravel(offset, theta)[k] for k, v in adapted.items()}
@@ -120,14 +121,16 @@ def test_first_order_gradient_against_finite_differences(policy, theta, steps):
 
 def test_twenty_tasks_together_adapt_as_each_alone(policy, theta):
     batch = random_batch(policy, theta, 20, 4)
-    rule = GradientDescent(0.5)
+    adapter = GradientDescent(0.5)
 
     def inner(params, data):
         return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
 
-    together = adapt_step(inner, begin(theta, 20), batch, rule).params
+    together = adapt_step(inner, initial_state(theta, 20), batch, adapter).params
     for task in range(20):
-        alone = adapt_step(inner, begin(theta, 1), PolicyBatch(*(x[task : task + 1] for x in batch)), rule).params
+        alone = adapt_step(
+            inner, initial_state(theta, 1), PolicyBatch(*(x[task : task + 1] for x in batch)), adapter
+        ).params
         for name, value in alone.items():
             torch.testing.assert_close(together[name][task], value[0], rtol=1e-10, atol=1e-12)
 
@@ -140,9 +143,9 @@ def test_replay_stands_forward_mode(policy, theta):
 
     tangent = {k: torch.ones_like(v) for k, v in theta.items()}
     for first_order in (False, True):
-        rule = GradientDescent(0.3, first_order=first_order)
-        _, forward = torch.func.jvp(lambda t, r=rule: replay(inner, t, supports, r, 2), (theta,), (tangent,))
-        _, pull_back = torch.func.vjp(lambda t, r=rule: replay(inner, t, supports, r, 2), theta)
+        adapter = GradientDescent(0.3, first_order=first_order)
+        _, forward = torch.func.jvp(lambda t, r=adapter: replay(inner, t, supports, r, 2), (theta,), (tangent,))
+        _, pull_back = torch.func.vjp(lambda t, r=adapter: replay(inner, t, supports, r, 2), theta)
         probe = {k: torch.ones_like(v) for k, v in forward.items()}
         left = sum(float((forward[k] * probe[k]).sum()) for k in forward)
         right = sum(float((pull_back(probe)[0][k] * tangent[k]).sum()) for k in theta)
@@ -157,10 +160,10 @@ def test_initialisation_is_reproducible(policy):
 
 def test_adam_descent_is_torchs_adam_for_every_task(quadratics):
     a, b, theta = quadratics
-    rule = AdamDescent(0.05, first_order=True)
-    at = begin(rule.remembering(theta), 4)
+    adapter = AdamDescent(0.05, first_order=True)
+    at = initial_state(adapter.add_state(theta), 4)
     for _ in range(5):
-        at = adapt_step(quadratic, at, (a, b), rule)
+        at = adapt_step(quadratic, at, (a, b), adapter)
     for task in range(4):
         x = theta["x"].clone().requires_grad_()
         optimiser = torch.optim.Adam([x], lr=0.05, betas=(0.0, 0.999), eps=1e-8)
@@ -174,40 +177,40 @@ def test_adam_descent_is_torchs_adam_for_every_task(quadratics):
 def test_adams_second_moments_run_on_from_iteration_to_iteration(quadratics):
     """One task at a time is torch's Adam over all of them, put back to theta at the start of each."""
     a, b, theta = quadratics
-    rule = AdamDescent(0.05, first_order=True)
-    state = rule.remembering(theta)
+    adapter = AdamDescent(0.05, first_order=True)
+    state = adapter.add_state(theta)
     assert set(state) == {"x", "inner_memory.second.x", "inner_memory.steps"}
-    assert rule.adapted(state) == ["x"]
+    assert adapter.adapted(state) == ["x"]
     x = theta["x"].clone().requires_grad_()
     optimiser = torch.optim.Adam([x], lr=0.05, betas=(0.0, 0.999), eps=1e-8)
     for task in range(4):
         data = a[task : task + 1], b[task : task + 1]
-        at = begin(state, 1)
+        at = initial_state(state, 1)
         with torch.no_grad():
             x.copy_(theta["x"])
         for _ in range(3):
-            at = adapt_step(quadratic, at, data, rule)
+            at = adapt_step(quadratic, at, data, adapter)
             optimiser.zero_grad()
             quadratic({"x": x[None]}, data).sum().backward()
             optimiser.step()
         torch.testing.assert_close(at.params["x"][0], x.detach())
-        state = state | rule.remembered(state, at)
+        state = state | adapter.carried(state, at)
     assert float(state["inner_memory.steps"]) == 12
     torch.testing.assert_close(state["inner_memory.second.x"], optimiser.state[x]["exp_avg_sq"])
 
 
 def test_the_mean_of_the_tasks_second_moments_goes_on(quadratics):
     a, b, theta = quadratics
-    rule = AdamDescent(0.05, first_order=True)
-    state = rule.remembering(theta)
+    adapter = AdamDescent(0.05, first_order=True)
+    state = adapter.add_state(theta)
     state["inner_memory.second.x"] = torch.tensor([0.0, 0.25, 4.0], dtype=torch.float64)
     state["inner_memory.steps"] = torch.tensor(7.0, dtype=torch.float64)
-    at = adapt_step(quadratic, begin(state, 4), (a, b), rule)
+    at = adapt_step(quadratic, initial_state(state, 4), (a, b), adapter)
     gradient = torch.einsum("tij,j->ti", a, theta["x"]) - b
     second = 0.999 * state["inner_memory.second.x"] + 0.001 * gradient.square()
     moved = theta["x"] - 0.05 * gradient / ((second / (1 - 0.999**8)).sqrt() + 1e-8)
     torch.testing.assert_close(at.params["x"], moved)
-    kept = rule.remembered(state, at)
+    kept = adapter.carried(state, at)
     torch.testing.assert_close(kept["inner_memory.second.x"], second.mean(0))
     assert float(kept["inner_memory.steps"]) == 8
 
@@ -218,13 +221,13 @@ def test_context_alone_adapts_and_starts_at_zero(family):
     theta = policy.initialise(Key(4))
     assert theta["context"].tolist() == [0, 0, 0]
     assert theta["hidden.0.weight"].shape == (8, 5)
-    rule = GradientDescent(1.0, pattern="context")
+    adapter = GradientDescent(1.0, pattern="context")
     support, query = (random_batch(policy, theta, 2, seed) for seed in (0, 1))
 
     def inner(params, data):
         return SURROGATES["low-variance"](policy.act(params, data.observations)[0], data)
 
-    adapted = replay(inner, theta, [support], rule, 2)
+    adapted = replay(inner, theta, [support], adapter, 2)
     assert adapted["context"].abs().min() > 0
     for name, value in theta.items():
         assert name == "context" or torch.equal(adapted[name], value.expand_as(adapted[name]))
@@ -232,10 +235,10 @@ def test_context_alone_adapts_and_starts_at_zero(family):
     learned = {name: value for name, value in theta.items() if name != "context"}
 
     def outer(vector):
-        params = replay(inner, unravel(vector, learned) | {"context": theta["context"]}, [support], rule, 2)
+        params = replay(inner, unravel(vector, learned) | {"context": theta["context"]}, [support], adapter, 2)
         return mean_over_tasks(inner(params, query))
 
-    _, found = gradient_of(lambda at: mean_over_tasks(inner(replay(inner, at, [support], rule, 2), query)), theta)
+    _, found = value_and_grad(lambda at: mean_over_tasks(inner(replay(inner, at, [support], adapter, 2), query)), theta)
     assert found.pop("context").tolist() == [0, 0, 0]
     expected = central_differences(outer, ravel(learned))
     assert float((ravel(found) - expected).abs().max() / expected.abs().max()) < 1e-6

@@ -8,12 +8,13 @@ from test_fewshot import IMAGES, TINY, archives, fewshot  # noqa: F401 (a fixtur
 
 import metarl
 from benchmarks.fewshot.cli import evaluate
-from metarl.checkpoint import load_newest
-from metarl.config import InnerConfig, MamlConfig, MamlTrpoConfig, PolicyConfig, PrompConfig, ReptileConfig
-from metarl.inner import SECOND, TAKEN, AdamDescent
+from metarl.adaptation.gradient import SECOND, TAKEN, AdamDescent
+from metarl.config.algorithms import MamlConfig, MamlTrpoConfig, PrompConfig, ReptileConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.params import MEMORY
+from metarl.runs.checkpoint import load_newest
 from metarl.sb3 import export_model
-from metarl.training import train
-from metarl.types import MEMORY
+from metarl.training.start import train
 
 SMALL = {
     "variant": "finn17",

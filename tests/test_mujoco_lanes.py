@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 from conftest import load_or_skip
 
-from metarl.errors import FamilyError
-from metarl.families import ObserveTask
-from metarl.tasks import task_at
+from metarl.core.errors import FamilyError
+from metarl.families.observe_task import ObserveTask
+from metarl.families.tasks import task_at
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 
 import mujoco
 
-from metarl.mujoco_family import motion_at_rest
-from metarl.mujoco_lanes import MujocoVectorEnv
+from metarl.families.mujoco import MujocoVectorEnv, motion_after_reset
 from metarl_envs.half_cheetah import CheetahVelocity
 
 FAMILIES = (
@@ -42,27 +41,29 @@ def test_lanes_are_the_single_environment_over_full_episodes(name, variant):
     vector = family.make_vec(tasks, episodes)
     assert isinstance(vector, MujocoVectorEnv)
     rng, seeds = np.random.default_rng(1), list(range(6))
-    singles = [family.make(task_at(tasks, lane // episodes)) for lane in range(6)]
+    singles = [family.make(task_at(tasks, env_index // episodes)) for env_index in range(6)]
     observations, _ = vector.reset(seed=seeds)
-    for lane, env in enumerate(singles):
-        np.testing.assert_array_equal(env.reset(seed=seeds[lane])[0], observations[lane])
+    for env_index, env in enumerate(singles):
+        np.testing.assert_array_equal(env.reset(seed=seeds[env_index])[0], observations[env_index])
     total = 0
     for _ in range(family.horizon):
         # A random walk of actions, beyond the bounds at times, moves further than independent ones.
         actions = family.action_bound * rng.normal(0, 0.7, (6, *family.action_space.shape))
         batch = vector.step(actions)
-        for lane, env in enumerate(singles):
-            single = env.step(actions[lane])
-            np.testing.assert_allclose(batch[0][lane], single[0], rtol=0, atol=1e-9)
-            assert abs(batch[1][lane] - single[1]) <= 1e-9
-            assert (batch[2][lane], batch[3][lane]) == single[2:4]
+        for env_index, env in enumerate(singles):
+            single = env.step(actions[env_index])
+            np.testing.assert_allclose(batch[0][env_index], single[0], rtol=0, atol=1e-9)
+            assert abs(batch[1][env_index] - single[1]) <= 1e-9
+            assert (batch[2][env_index], batch[3][env_index]) == single[2:4]
         total += 1
         ended = batch[2] | batch[3]
         if ended.any():
-            again = [100 * total + lane for lane in range(6)]
+            again = [100 * total + env_index for env_index in range(6)]
             observations, _ = vector.reset(seed=again, options={"reset_mask": ended})
-            for lane in np.flatnonzero(ended):
-                np.testing.assert_array_equal(singles[lane].reset(seed=again[lane])[0], observations[lane])
+            for env_index in np.flatnonzero(ended):
+                np.testing.assert_array_equal(
+                    singles[env_index].reset(seed=again[env_index])[0], observations[env_index]
+                )
     assert total == family.horizon
     vector.close()
 
@@ -116,7 +117,7 @@ def test_contact_forces_and_centre_of_mass_are_mujocos():
             # Sensors are read before the last substep; read again at the state that it led to.
             mujoco.mj_forward(model, data)
             mujoco.mj_rnePostConstraint(model, data)
-            motion = motion_at_rest(data)
+            motion = motion_after_reset(data)
             np.testing.assert_allclose(motion.contact_forces[0], data.cfrc_ext[1:], atol=1e-8)
             weights = model.body_mass / model.body_mass.sum()
             np.testing.assert_allclose(motion.center_of_mass[0], weights @ data.xipos, atol=1e-9)

@@ -9,27 +9,20 @@ from gymnasium import spaces
 from test_training import assert_same_run
 
 import metarl
-from metarl.checkpoint import load_checkpoint, load_newest
-from metarl.config import (
-    InnerConfig,
-    MamlConfig,
-    MamlTrpoConfig,
-    PolicyConfig,
-    PretrainConfig,
-    PrompConfig,
-    ReptileConfig,
-)
-from metarl.errors import ConfigError, RunError
-from metarl.inner import stack
-from metarl.known_algorithms import ALGORITHMS
-from metarl.manifest import list_checkpoints
-from metarl.normalisation import COUNT, FLAT, MEAN, VARIANCE, folded, moments, updated
-from metarl.policies import make_policy
-from metarl.problem import ReinforcementLearning
-from metarl.randomness import Key
-from metarl.sb3_config import ReptileSb3Config
-from metarl.training import resume, train
-from metarl.validation import validate
+from metarl.adaptation.adapter import stack
+from metarl.config.algorithms import MamlConfig, MamlTrpoConfig, PretrainConfig, PrompConfig, ReptileConfig
+from metarl.config.registry import ALGORITHMS
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.config.sb3 import ReptileSb3Config
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError, RunError
+from metarl.core.prng import Key
+from metarl.rl.normalisation import COUNT, FLAT, MEAN, VARIANCE, folded, moments, updated
+from metarl.rl.policies import make_policy
+from metarl.rl.problem import ReinforcementLearning
+from metarl.runs.checkpoint import load_checkpoint, load_newest
+from metarl.runs.manifest import list_checkpoints
+from metarl.training.start import resume, train
 
 SMALL = {
     "variant": "finn17",
@@ -186,7 +179,7 @@ def test_a_run_is_evaluated_with_its_statistics_as_they_are(tmp_path):
 
 
 def test_an_algorithm_that_reports_no_observations_is_refused(tmp_path, monkeypatch):
-    from metarl.adaptation import Adaptation
+    from metarl.adaptation.collect import Adaptation
 
     measured = Adaptation.measured
     monkeypatch.setattr(

@@ -3,20 +3,15 @@ import torch
 from gymnasium import spaces
 from torch import distributions, nn
 
-from metarl.config import MamlTrpoConfig, PolicyConfig
-from metarl.errors import ConfigError, Divergence, FamilyError
-from metarl.inner import stack
-from metarl.policies import (
-    Categorical,
-    CategoricalPolicy,
-    Gaussian,
-    GaussianPolicy,
-    ModuleNetwork,
-    StackedMLP,
-    make_policy,
-)
-from metarl.randomness import Key, noise_seeds, normal, uniform
-from metarl.validation import validate
+from metarl.adaptation.adapter import stack
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.run import PolicyConfig
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError, Divergence, FamilyError
+from metarl.core.prng import Key, noise_seeds, normal, uniform
+from metarl.rl.distributions import Categorical, Gaussian
+from metarl.rl.networks import ModuleNetwork, StackedMLP
+from metarl.rl.policies import CategoricalPolicy, GaussianPolicy, make_policy
 
 
 def perturbed(theta, tasks):
@@ -95,7 +90,7 @@ def test_fisher_is_the_hessian_of_the_kl(kind):
 
 
 def test_samples_follow_the_distribution():
-    seeds = noise_seeds(Key.from_seed(1).lane_seeds(1, 20000), 1, 2)[0]
+    seeds = noise_seeds(Key.from_seed(1).env_seeds(1, 20000), 1, 2)[0]
     gaussian = Gaussian(torch.full((1, 20000, 2), 3.0), torch.full((1, 20000, 2), 0.5))
     drawn = gaussian.sample(normal(seeds))
     assert float(drawn.mean()) == pytest.approx(3, abs=0.05)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from metarl.randomness import Key, fold, noise_seeds, normal, uniform
+from metarl.core.prng import Key, fold, noise_seeds, normal, uniform
 
 
 def test_fold_is_splitmix64():
@@ -26,7 +26,7 @@ def test_host_and_tensor_agree(seed, position):
 
 
 def test_uniform_and_normal_distributions():
-    seeds = noise_seeds(Key.from_seed(1).at("test").lane_seeds(20, 20), 50, 3)
+    seeds = noise_seeds(Key.from_seed(1).at("test").env_seeds(20, 20), 50, 3)
     u = uniform(seeds)
     assert 0 < u.min() < u.max() < 1
     assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 1e-3
@@ -34,7 +34,7 @@ def test_uniform_and_normal_distributions():
 
 
 def test_neighbouring_positions_are_independent():
-    u = uniform(noise_seeds(Key.from_seed(2).lane_seeds(30, 30), 40, 2)) - 0.5
+    u = uniform(noise_seeds(Key.from_seed(2).env_seeds(30, 30), 40, 2)) - 0.5
     n = u.numel()
     pairs = {
         "step": (u[1:], u[:-1]),
@@ -53,7 +53,7 @@ def test_neighbouring_positions_are_independent():
 
 def test_neighbouring_seeds_and_streams_are_independent():
     def draws(key):
-        return uniform(noise_seeds(key.lane_seeds(10, 10), 50, 2)).flatten() - 0.5
+        return uniform(noise_seeds(key.env_seeds(10, 10), 50, 2)).flatten() - 0.5
 
     first = draws(Key.from_seed(1).at("policy", 1))
     for other in (
@@ -66,9 +66,9 @@ def test_neighbouring_seeds_and_streams_are_independent():
 
 def test_one_lane_alone_draws_the_same():
     key = Key.from_seed(5).at("rollout", 7)
-    everything = normal(noise_seeds(key.lane_seeds(4, 6), 10, 2))
-    alone = normal(noise_seeds(key.lane_seeds(4, 6)[2:3, 3:4], 10, 2))
-    later = normal(noise_seeds(key.lane_seeds(4, 2, first_episode=3), 10, 2))
+    everything = normal(noise_seeds(key.env_seeds(4, 6), 10, 2))
+    alone = normal(noise_seeds(key.env_seeds(4, 6)[2:3, 3:4], 10, 2))
+    later = normal(noise_seeds(key.env_seeds(4, 2, first_episode=3), 10, 2))
     assert torch.equal(everything[:, 2:3, 3:4], alone)
     assert torch.equal(everything[:, :, 3:5], later)
-    assert torch.equal(everything[4:], normal(noise_seeds(key.lane_seeds(4, 6), 6, 2, first_step=4)))
+    assert torch.equal(everything[4:], normal(noise_seeds(key.env_seeds(4, 6), 6, 2, first_step=4)))

@@ -17,19 +17,30 @@ import torch
 from test_inner import quadratic
 from test_training import assert_same_run, wait_for_iteration
 
-from metarl.checkpoint import load_newest
-from metarl.config_files import to_mapping
-from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
-from metarl.inner import GradientDescent, replay
-from metarl.manifest import sealed
-from metarl.outer import gradient_of
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.ranks import ALONE, Ranks, all_or_none, among, current, from_first, largest, share, state_from_first, total
-from metarl.reductions import number_everywhere, spread, sum_over_tasks
-from metarl.seeds import train_seeds
-from metarl.training import train
-from metarl.turns import on_share
+from metarl.adaptation.adapter import replay
+from metarl.adaptation.gradient import GradientDescent
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.config.toml import to_mapping
+from metarl.core.collectives import broadcast_to_tasks, global_num_tasks, mean_over_tasks, sum_over_tasks
+from metarl.core.errors import ConfigError, Divergence, EnvironmentFault, RunError
+from metarl.core.ordered_sums import on_share
+from metarl.core.prng import Key
+from metarl.core.ranks import (
+    ALONE,
+    Ranks,
+    all_reduce_max,
+    all_reduce_sum,
+    broadcast_rank0,
+    broadcast_state,
+    current,
+    share,
+    sync_errors,
+    use_ranks,
+)
+from metarl.runs.checkpoint import load_newest
+from metarl.runs.manifest import sealed
+from metarl.training.seeds import train_seeds
+from metarl.training.start import train
 
 TESTS = Path(__file__).parent
 
@@ -55,11 +66,11 @@ def everyone(tasks, compute):
 
 
 def test_what_ranks_tell_each_other():
-    assert everyone(3, lambda i: total(i + 1)) == [6] * 3
-    assert everyone(3, lambda i: largest(i, -i)) == [[2, 0]] * 3
+    assert everyone(3, lambda i: all_reduce_sum(i + 1)) == [6] * 3
+    assert everyone(3, lambda i: all_reduce_max(i, -i)) == [[2, 0]] * 3
     assert everyone(3, lambda i: current().gather(torch.arange(i)).tolist()) == [[0, 0, 1]] * 3
-    assert everyone(3, lambda i: from_first({"rank": i, "text": "é"})) == [{"rank": 0, "text": "é"}] * 3
-    assert everyone(3, lambda i: number_everywhere(1)) == [3] * 3
+    assert everyone(3, lambda i: broadcast_rank0({"rank": i, "text": "é"})) == [{"rank": 0, "text": "é"}] * 3
+    assert everyone(3, lambda i: global_num_tasks(1)) == [3] * 3
     assert everyone(3, lambda i: sum_over_tasks(torch.tensor([[i, 1.0]])).tolist()) == [[3, 3]] * 3
 
 
@@ -69,7 +80,7 @@ def test_the_first_ranks_state_whatever_the_order_of_its_entries():
         params = {"theta": {"w": torch.full((2, 2), float(i), dtype=torch.float64)}, "optimiser": moments}
         return {name: dict(reversed(entry.items())) for name, entry in params.items()} if i else params
 
-    for i, found in enumerate(everyone(3, lambda i: state_from_first(state(i)))):
+    for i, found in enumerate(everyone(3, lambda i: broadcast_state(state(i)))):
         assert list(found["optimiser"]) == list(state(i)["optimiser"])
         for name, entry in state(0).items():
             for key, value in entry.items():
@@ -81,7 +92,7 @@ def test_one_ranks_error_is_everybodys():
     def fail_at(*ranks):
         def compute(i):
             try:
-                with all_or_none():
+                with sync_errors():
                     if i in ranks:
                         raise (EnvironmentFault if i == 1 else Divergence)(f"at {i}")
             except (EnvironmentFault, Divergence) as error:
@@ -99,7 +110,7 @@ def test_a_bug_in_one_thread_ends_them_all():
     def compute(part, place):
         if place == 1:
             raise ZeroDivisionError
-        return total(1)
+        return all_reduce_sum(1)
 
     with pytest.raises(ZeroDivisionError):
         on_share(3, True, compute)
@@ -114,12 +125,14 @@ def quadratics(n):
 
 def test_the_meta_gradient_of_ranks_is_that_of_one_process():
     data, theta = quadratics(4)
-    rule = GradientDescent(0.1)
+    adapter = GradientDescent(0.1)
 
     def value_and_gradient(part, place=0):
         own = tuple(x[part] for x in data)
         n = len(own[0])
-        return gradient_of(lambda t: mean_over_tasks(quadratic(replay(quadratic, t, [own] * 2, rule, n), own)), theta)
+        return value_and_grad(
+            lambda t: mean_over_tasks(quadratic(replay(quadratic, t, [own] * 2, adapter, n), own)), theta
+        )
 
     value, gradient = value_and_gradient(slice(0, 4))
     shared = on_share(4, True, value_and_gradient)
@@ -134,7 +147,7 @@ def test_products_with_the_curvature_differentiate_through_the_sum():
 
     def product(part, place=0):
         leaf = theta["x"].clone().requires_grad_()
-        spreaded = spread({"x": leaf}, part.stop - part.start)["x"]
+        spreaded = broadcast_to_tasks({"x": leaf}, part.stop - part.start)["x"]
         outputs = (data[0][part] @ spreaded[..., None]).squeeze(-1).sin()
         probe = torch.zeros_like(outputs).requires_grad_()
         (pulled,) = torch.autograd.grad(outputs, leaf, probe, create_graph=True)
@@ -147,8 +160,8 @@ def test_products_with_the_curvature_differentiate_through_the_sum():
 
 def test_a_task_draws_the_same_numbers_wherever_it_is():
     key = Key.from_seed(3).at("environment")
-    assert torch.equal(key.lane_seeds(5, 2)[3:], key.from_task(3).lane_seeds(2, 2))
-    assert torch.equal(key.at(1).lane_seeds(5, 2)[3:], key.from_task(3).at(1).lane_seeds(2, 2))
+    assert torch.equal(key.env_seeds(5, 2)[3:], key.from_task(3).env_seeds(2, 2))
+    assert torch.equal(key.at(1).env_seeds(5, 2)[3:], key.from_task(3).at(1).env_seeds(2, 2))
 
 
 def launch(processes, *arguments, cwd=TESTS, options=("--standalone",)):
@@ -292,7 +305,7 @@ def test_a_silent_rank_is_given_up_after_the_timeout(tmp_path):
 
 def test_fewer_tasks_than_processes_are_refused(tmp_path):
     config = replace(rank_cases.CASES["maml"][1], meta_batch_size=1)
-    with among(Numbered(0, 2)), pytest.raises(ConfigError, match="--meta-batch-size = 1; expected at least 2"):
+    with use_ranks(Numbered(0, 2)), pytest.raises(ConfigError, match="--meta-batch-size = 1; expected at least 2"):
         train("maml", config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -17,20 +17,21 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 
 import metarl
-from metarl.builder import build_family, initial_theta
-from metarl.checkpoint import load_selected
-from metarl.comparison import compare
-from metarl.config import AdamConfig, InnerConfig, PolicyConfig
-from metarl.errors import ConfigError, Divergence
-from metarl.randomness import Key
-from metarl.run_directory import read_metrics
+from metarl.adaptation.parameters import initial_theta
+from metarl.config.algorithms import AdamConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.config.sb3 import PretrainSb3Config, ReptileSb3Config, Sb3Options
+from metarl.core.errors import ConfigError, Divergence
+from metarl.core.prng import Key
+from metarl.evaluation.comparison import compare
+from metarl.families.tasks import take_tasks, task_at
+from metarl.rl.setup import build_family, setup
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_metrics
 from metarl.sb3 import export_model
+from metarl.sb3.acting import seed_of
 from metarl.sb3.learner import Learner, give_parameters, parameters_of
-from metarl.sb3.measuring import seed_of
-from metarl.sb3_config import PretrainSb3Config, ReptileSb3Config, Sb3Options
-from metarl.tasks import take_tasks, task_at
-from metarl.training import train
-from metarl.workload import workload
+from metarl.training.start import train
 
 FAST_PPO = Sb3Options(timesteps=64, settings='{"n_steps": 32, "batch_size": 32, "n_epochs": 2}')
 
@@ -56,7 +57,7 @@ def same(a, b):
 def test_the_inner_loop_is_stable_baselines3s_own_learn():
     """Bitwise the parameters of a plain program with the same seed, and the environment steps that it took."""
     config = tiny()
-    opened = workload(config)
+    opened = setup(config)
     problem, tasks = opened.problem(training=True), opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
     theta = initial_theta(config, opened.model, 1)
     learned = problem.learn(theta, tasks, Key(7), 1e-3, 64, 2)
@@ -76,7 +77,7 @@ def test_the_inner_loop_is_stable_baselines3s_own_learn():
 def test_learning_leaves_nothing_in_the_temporary_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     config = tiny()
-    opened = workload(config)
+    opened = setup(config)
     tasks = opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
     opened.problem(training=True).learn(initial_theta(config, opened.model, 1), tasks, Key(7), 1e-3, 64, 1)
     assert not list(tmp_path.iterdir())
@@ -85,7 +86,7 @@ def test_learning_leaves_nothing_in_the_temporary_directory(tmp_path, monkeypatc
 def test_reptile_moves_theta_towards_the_mean_of_what_was_learned(tmp_path):
     config = replace(tiny(), outer="plain", step_size=0.5, iterations=1, adam=AdamConfig(decay="none"))
     train("reptile-sb3", config, tmp_path / "run")
-    opened = workload(config)
+    opened = setup(config)
     problem, theta = opened.problem(training=True), initial_theta(config, opened.model, config.seed)
     root = Key.from_seed(config.seed)
     tasks = opened.sample_tasks(2, "meta-train", root.at("tasks", 1).generator())
@@ -136,7 +137,7 @@ def test_every_algorithm_trains_evaluates_and_is_exported(tmp_path, algorithm):
     config = tiny(family=family, sb3=Sb3Options(algorithm, timesteps, 1, settings))
     train("reptile-sb3", config, tmp_path / "run")
     theta = theta_of(tmp_path / "run")
-    drawn = initial_theta(config, workload(config).model, config.seed)
+    drawn = initial_theta(config, setup(config).model, config.seed)
     assert theta.keys() == drawn.keys()
     assert not any("target" in name for name in theta)
     assert all((theta[name] != drawn[name]).any() for name in theta), "something does not move"
@@ -158,7 +159,7 @@ def test_every_algorithm_trains_evaluates_and_is_exported(tmp_path, algorithm):
 def test_what_moves_is_an_option(tmp_path):
     config = tiny(sb3=replace(FAST_PPO, moves="actor"))
     train("reptile-sb3", config, tmp_path / "run")
-    drawn = initial_theta(config, workload(config).model, config.seed)
+    drawn = initial_theta(config, setup(config).model, config.seed)
     moved = {name for name, value in theta_of(tmp_path / "run").items() if (value != drawn[name]).any()}
     assert moved == {name for name in drawn if "value_net" not in name}
     config = tiny(sb3=replace(FAST_PPO, moves="action_nets.*"))
@@ -220,7 +221,7 @@ def test_compare_puts_scratch_and_joint_training_beside(tmp_path):
 
 def test_another_starting_point(tmp_path):
     """A policy of metarl's, with the critic as drawn; and a model's every parameter."""
-    from metarl.config import MamlConfig
+    from metarl.config.algorithms import MamlConfig
 
     policy = PolicyConfig(hidden_sizes=(8,))
     source = MamlConfig(family="navigation2d", iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0,
@@ -228,7 +229,7 @@ def test_another_starting_point(tmp_path):
     train("maml", source, tmp_path / "maml")
     config = replace(tiny(), iterations=0, initialise_from=str(tmp_path / "maml"))
     train("reptile-sb3", config, tmp_path / "a")
-    theta, drawn = theta_of(tmp_path / "a"), initial_theta(config, workload(config).model, config.seed)
+    theta, drawn = theta_of(tmp_path / "a"), initial_theta(config, setup(config).model, config.seed)
     assert torch.equal(theta["action_net.weight"], metarl.load(tmp_path / "maml").params["head.weight"])
     assert all(torch.equal(theta[name], drawn[name]) for name in theta if "value_net" in name)
     train("reptile-sb3", tiny(), tmp_path / "b")

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.errors import Divergence
-from metarl.packing import packed
-from metarl.returns import advantages, baseline_features, discounted_sums, fit_baseline, policy_batch
-from metarl.types import Episodes, PolicyBatch
+from metarl.core.errors import Divergence
+from metarl.rl.advantages import advantages, baseline_features, discounted_sums, fit_baseline, policy_batch
+from metarl.rl.data import Episodes, PolicyBatch, flatten_valid
 
 
 def test_discounted_sums_by_hand():
@@ -84,17 +83,19 @@ def test_packing_keeps_every_valid_transition_in_order():
     mask = torch.tensor([[[1, 1, 0, 0], [1, 0, 0, 0]], [[1, 0, 0, 0], [1, 1, 1, 0]]]).bool()
     place = torch.arange(16.0).reshape(2, 2, 4)
     zeros = torch.zeros(2, 2, 4)
-    batch = packed(PolicyBatch(place[..., None].expand(2, 2, 4, 3), place, place, place, mask / 4), mask, 4)
+    batch = flatten_valid(PolicyBatch(place[..., None].expand(2, 2, 4, 3), place, place, place, mask / 4), mask, 4)
     assert batch.actions.tolist() == [[[0, 1, 4, 2]], [[8, 12, 13, 14]]]
     assert batch.weights.tolist() == [[[0.25, 0.25, 0.25, 0]], [[0.25] * 4]]
     assert batch.observations.shape == (2, 1, 4, 3)
-    whole = packed(PolicyBatch(place[..., None], place, place, place, zeros), torch.ones(2, 2, 4, dtype=torch.bool), 8)
+    whole = flatten_valid(
+        PolicyBatch(place[..., None], place, place, place, zeros), torch.ones(2, 2, 4, dtype=torch.bool), 8
+    )
     assert whole.actions.shape == (2, 2, 4)
 
 
 def test_packing_changes_no_loss_and_no_gradient(family, policy, theta):
-    from metarl.inner import stack
-    from metarl.losses import SURROGATES
+    from metarl.adaptation.adapter import stack
+    from metarl.rl.losses import SURROGATES
 
     generator = torch.Generator().manual_seed(3)
     mask = torch.arange(10) < torch.randint(1, 5, (3, 4, 1), generator=generator)
@@ -103,7 +104,7 @@ def test_packing_changes_no_loss_and_no_gradient(family, policy, theta):
     log_probs = policy.act(params, observations)[0].log_prob(actions)
     advantages = torch.randn(3, 4, 10, generator=generator, dtype=torch.float64)
     whole = PolicyBatch(observations, actions, log_probs, advantages, mask / mask.sum((1, 2), keepdim=True).double())
-    short = packed(whole, mask, int(mask.sum((1, 2)).max()))
+    short = flatten_valid(whole, mask, int(mask.sum((1, 2)).max()))
     assert short.weights.shape[2] < 30
     for surrogate in SURROGATES.values():
         losses = [surrogate(policy.act(params, b.observations)[0], b) for b in (whole, short)]
@@ -128,7 +129,7 @@ def test_batch_normalises_advantages_and_weights_within_each_task():
 
 def test_advantages_that_are_rounding_errors_are_not_blown_up():
     """A reward that is always one is explained by time alone; what is left must not become a unit-size signal."""
-    from metarl.returns import fit_to_returns
+    from metarl.rl.advantages import fit_to_returns
 
     shape = (1, 20, 200)
     ones = torch.ones(shape)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from metarl.comparison import probability_of_improvement, stratified_intervals
-from metarl.evaluation import interquartile_mean
+from metarl.evaluation.statistics import interquartile_mean, probability_of_improvement, stratified_intervals
 
 metrics = pytest.importorskip(
     "rliable.metrics", reason="compared where it is installed: pip install rliable 'pandas<3'"

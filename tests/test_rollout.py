@@ -7,17 +7,18 @@ import torch
 from conftest import tensors
 from gymnasium import spaces
 
-from metarl.analytic_lanes import AnalyticLanes
-from metarl.declared import declare_family
-from metarl.errors import Divergence, EnvironmentFault
-from metarl.families import AnalyticFamily
-from metarl.host_lanes import HostLanes
-from metarl.inner import stack
-from metarl.lanes import make_lanes
-from metarl.policies import make_policy
-from metarl.randomness import Key
-from metarl.rollout import collect, mean_returns, rollout
-from metarl.tasks import UniformSplits, take_tasks
+from metarl.adaptation.adapter import stack
+from metarl.core.errors import Divergence, EnvironmentFault
+from metarl.core.prng import Key
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.analytic_env import AnalyticVecEnv
+from metarl.families.declared import declare_family
+from metarl.families.splits import UniformSplits
+from metarl.families.tasks import take_tasks
+from metarl.families.vec_env import GymVecEnv, make_vec_env
+from metarl.rl.data import mean_returns
+from metarl.rl.policies import make_policy
+from metarl.rl.rollouts import collect, rollout
 
 
 class Countdown(AnalyticFamily):
@@ -56,7 +57,7 @@ class Noisy(Countdown):
 def setup(family, tasks, episodes, dtype=torch.float32):
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.to(dtype) for k, v in policy.initialise(Key.from_seed(1)).items()}
-    return policy, theta, AnalyticLanes(family, tasks, episodes, dtype=dtype)
+    return policy, theta, AnalyticVecEnv(family, tasks, episodes, dtype=dtype)
 
 
 def lengths(*values):
@@ -64,8 +65,8 @@ def lengths(*values):
 
 
 def test_masks_and_returns_of_episodes_that_end_at_different_times():
-    policy, theta, lanes = setup(Countdown(), lengths(1, 3, 9), 2)
-    episodes = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=6)
+    policy, theta, envs = setup(Countdown(), lengths(1, 3, 9), 2)
+    episodes = rollout(envs, policy, stack(theta, 3), Key(1), horizon=6)
     assert episodes.mask.sum(2).tolist() == [[1, 1], [3, 3], [6, 6]]
     assert mean_returns(episodes).tolist() == [1, 6, 21]
     assert episodes.observations[1, 0, :, 0].tolist() == [0, 1, 2, 0, 0, 0]
@@ -74,55 +75,55 @@ def test_masks_and_returns_of_episodes_that_end_at_different_times():
 
 
 def test_rollout_stops_once_every_lane_has_ended():
-    policy, theta, lanes = setup(Countdown(), lengths(2, 2), 2)
-    assert rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6).mask.shape == (2, 2, 2)
+    policy, theta, envs = setup(Countdown(), lengths(2, 2), 2)
+    assert rollout(envs, policy, stack(theta, 2), Key(1), horizon=6).mask.shape == (2, 2, 2)
 
 
 def test_budget_in_transitions_is_met_by_whole_episodes():
-    policy, theta, lanes = setup(Countdown(), lengths(1, 2, 5), 2)
-    episodes = collect(lanes, policy, stack(theta, 3), Key(1), horizon=6, transitions=7)
+    policy, theta, envs = setup(Countdown(), lengths(1, 2, 5), 2)
+    episodes = collect(envs, policy, stack(theta, 3), Key(1), horizon=6, transitions=7)
     assert episodes.mask[..., 0].sum(1).tolist() == [7, 4, 2]
     assert episodes.mask.sum((1, 2)).tolist() == [7, 8, 10]
     assert mean_returns(episodes).tolist() == [1, 3, 15]
 
 
 def test_more_episodes_than_lanes_are_the_same_as_that_many_lanes():
-    policy, theta, lanes = setup(Noisy(), lengths(1, 1), 5)
+    policy, theta, envs = setup(Noisy(), lengths(1, 1), 5)
     _, _, few = setup(Noisy(), lengths(1, 1), 2)
     params = stack(theta, 2)
-    at_once = collect(lanes, policy, params, Key(1), horizon=6, episodes=5)
+    at_once = collect(envs, policy, params, Key(1), horizon=6, episodes=5)
     in_rounds = collect(few, policy, params, Key(1), horizon=6, episodes=5)
     for a, b in zip(tensors(at_once), tensors(in_rounds), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_a_task_alone_is_the_first_of_a_batch():
-    policy, theta, lanes = setup(Noisy(), lengths(1, 2, 3), 4, torch.float64)
+    policy, theta, envs = setup(Noisy(), lengths(1, 2, 3), 4, torch.float64)
     _, _, alone = setup(Noisy(), take_tasks(lengths(1, 2, 3), slice(0, 1)), 4, torch.float64)
-    batch = rollout(lanes, policy, stack(theta, 3), Key(9), horizon=6)
+    batch = rollout(envs, policy, stack(theta, 3), Key(9), horizon=6)
     single = rollout(alone, policy, stack(theta, 1), Key(9), horizon=6)
     for a, b in zip(tensors(batch), tensors(single), strict=True):
         torch.testing.assert_close(a[:1], b)
 
 
 def test_same_key_same_episodes_and_another_key_others():
-    policy, theta, lanes = setup(Noisy(), lengths(1, 2), 3)
+    policy, theta, envs = setup(Noisy(), lengths(1, 2), 3)
     params = stack(theta, 2)
-    one, two, other = (rollout(lanes, policy, params, Key(k), horizon=6) for k in (1, 1, 2))
+    one, two, other = (rollout(envs, policy, params, Key(k), horizon=6) for k in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(two), strict=True))
     assert not torch.equal(one.actions, other.actions)
 
 
 def test_log_probs_are_those_of_the_acting_policy():
-    policy, theta, lanes = setup(Noisy(), lengths(1, 2), 3)
-    episodes = rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6)
+    policy, theta, envs = setup(Noisy(), lengths(1, 2), 3)
+    episodes = rollout(envs, policy, stack(theta, 2), Key(1), horizon=6)
     distribution, _ = policy.act(stack(theta, 2), episodes.observations)
     torch.testing.assert_close(episodes.log_probs, distribution.log_prob(episodes.actions), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("field", "value"), [("observation", float("nan")), ("reward", float("inf"))])
 def test_a_value_that_is_not_finite_is_located(field, value):
-    class Broken(Countdown):
+    class CheckFailed(Countdown):
         def step(self, task, state, action, noise):
             state, observation, reward, ended = super().step(task, state, action, noise)
             bad = (state[..., 0] == 3) & (task["length"] == 8)
@@ -132,19 +133,19 @@ def test_a_value_that_is_not_finite_is_located(field, value):
                 reward = torch.where(bad, value, reward)
             return state, observation, reward, ended
 
-    policy, theta, lanes = setup(Broken(), lengths(7, 8), 2)
+    policy, theta, envs = setup(CheckFailed(), lengths(7, 8), 2)
     # An observation is used at the step after the one that returned it.
     step = 3 if field == "observation" else 2
     with pytest.raises(EnvironmentFault, match=f"{field} is not finite at task 1, episode 0, step {step}"):
-        rollout(lanes, policy, stack(theta, 2), Key(1), horizon=6)
+        rollout(envs, policy, stack(theta, 2), Key(1), horizon=6)
 
 
 def test_parameters_that_diverged_are_not_the_environments_fault():
-    policy, theta, lanes = setup(Countdown(), lengths(7, 8), 2)
+    policy, theta, envs = setup(Countdown(), lengths(7, 8), 2)
     params = {k: v.clone() for k, v in stack(theta, 2).items()}
     params["head.bias"][1] = float("nan")
     with pytest.raises(Divergence, match="task 1"):
-        rollout(lanes, policy, params, Key(1), horizon=6)
+        rollout(envs, policy, params, Key(1), horizon=6)
 
 
 def pendulum():
@@ -160,11 +161,11 @@ def test_any_gymnasium_environment_equals_its_own_single_run():
     tasks = family.sample_tasks(2, "meta-train", np.random.default_rng(0))
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
-    lanes = make_lanes(family, tasks, 3, device="cpu", dtype=torch.float32)
-    assert isinstance(lanes, HostLanes)
+    envs = make_vec_env(family, tasks, 3, device="cpu", dtype=torch.float32)
+    assert isinstance(envs, GymVecEnv)
     key = Key(4)
-    episodes = rollout(lanes, policy, stack(theta, 2), key, horizon=20)
-    seeds = key.at("environment").lane_seeds(2, 3)
+    episodes = rollout(envs, policy, stack(theta, 2), key, horizon=20)
+    seeds = key.at("environment").env_seeds(2, 3)
     for task in range(2):
         for episode in range(3):
             env = family.make({k: v[task] for k, v in tasks.items()})
@@ -176,7 +177,7 @@ def test_any_gymnasium_environment_equals_its_own_single_run():
                 assert float(episodes.rewards[task, episode, t]) == pytest.approx(float(reward), abs=1e-5)
             assert truncated
             env.close()
-    lanes.close()
+    envs.close()
 
 
 def test_a_lane_that_ended_is_reset_before_it_is_stepped_again():
@@ -205,14 +206,14 @@ def test_a_lane_that_ended_is_reset_before_it_is_stepped_again():
     family = declare_family(Strict, spaces.Dict({"length": spaces.Discrete(8, start=1)}), horizon=8)
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
-    lanes = make_lanes(family, lengths(1, 3, 8), 2, device="cpu", dtype=torch.float32)
-    episodes = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)
+    envs = make_vec_env(family, lengths(1, 3, 8), 2, device="cpu", dtype=torch.float32)
+    episodes = rollout(envs, policy, stack(theta, 3), Key(1), horizon=8)
     assert mean_returns(episodes).tolist() == [1, 3, 8]
-    again = rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)
+    again = rollout(envs, policy, stack(theta, 3), Key(1), horizon=8)
     assert torch.equal(again.actions, episodes.actions)
-    lanes.set_tasks(lengths(2, 2, 2))
-    assert mean_returns(rollout(lanes, policy, stack(theta, 3), Key(1), horizon=8)).tolist() == [2, 2, 2]
-    lanes.close()
+    envs.set_tasks(lengths(2, 2, 2))
+    assert mean_returns(rollout(envs, policy, stack(theta, 3), Key(1), horizon=8)).tolist() == [2, 2, 2]
+    envs.close()
 
 
 class Counting(gymnasium.Env):
@@ -240,30 +241,30 @@ def test_torch_leaves_the_cores_to_environments_on_the_host(fails, monkeypatch):
     family = declare_family(lambda x: Counting(), spaces.Dict({"x": spaces.Discrete(2)}), horizon=2, name="counting")
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {name: value.float() for name, value in policy.initialise(Key.from_seed(1)).items()}
-    lanes = make_lanes(family, {"x": np.array([0, 1])}, 2, device="cpu", dtype=torch.float32)
+    envs = make_vec_env(family, {"x": np.array([0, 1])}, 2, device="cpu", dtype=torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
         if fails:
             with pytest.raises(EnvironmentFault, match="broken"):
-                rollout(lanes, policy, stack(theta, 2), Key(1), horizon=2)
+                rollout(envs, policy, stack(theta, 2), Key(1), horizon=2)
         else:
-            rollout(lanes, policy, stack(theta, 2), Key(1), horizon=2)
+            rollout(envs, policy, stack(theta, 2), Key(1), horizon=2)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-        lanes.close()
+        envs.close()
     assert Counting.seen == {1}
 
 
 def test_analytic_lanes_are_stepped_by_all_threads_of_torch(monkeypatch):
     seen, step = set(), Countdown.step
     monkeypatch.setattr(Countdown, "step", lambda *x: seen.add(torch.get_num_threads()) or step(*x))
-    policy, theta, lanes = setup(Countdown(), lengths(2), 2)
+    policy, theta, envs = setup(Countdown(), lengths(2), 2)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        rollout(lanes, policy, stack(theta, 1), Key(1), horizon=2)
+        rollout(envs, policy, stack(theta, 1), Key(1), horizon=2)
     finally:
         torch.set_num_threads(before)
     assert seen == {3}
@@ -303,9 +304,9 @@ def test_broken_environments_are_named(fault, message):
     family = declare_family(Faulty, spaces.Dict({"fault": spaces.Discrete(4)}), horizon=5)
     policy = make_policy(Faulty.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
-    lanes = make_lanes(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
+    envs = make_vec_env(family, {"fault": np.array([0, fault])}, 2, device="cpu", dtype=torch.float32)
     with pytest.raises(EnvironmentFault, match=message):
-        rollout(lanes, policy, stack(theta, 2), Key(1), horizon=5)
+        rollout(envs, policy, stack(theta, 2), Key(1), horizon=5)
 
 
 class Switch(AnalyticFamily):
@@ -330,8 +331,8 @@ class Switch(AnalyticFamily):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_discrete_actions_count_from_the_start_of_their_space(dtype):
     family = Switch()
-    policy, theta, lanes = setup(family, {"k": np.zeros((2, 1), np.float32)}, 3, dtype)
-    episodes = rollout(lanes, policy, stack(theta, 2), Key(1), horizon=4)
+    policy, theta, envs = setup(family, {"k": np.zeros((2, 1), np.float32)}, 3, dtype)
+    episodes = rollout(envs, policy, stack(theta, 2), Key(1), horizon=4)
     assert set(episodes.actions.flatten().tolist()) == {0, 1}
     assert torch.equal(episodes.rewards, episodes.actions + 3.0)
     assert episodes.rewards.dtype == dtype
@@ -352,8 +353,8 @@ def test_tasks_that_have_their_budget_are_not_stepped_on():
             return super().step(task, state, action, noise)
 
     family = Counting()
-    policy, theta, lanes = setup(family, lengths(6, 1), 2)
-    episodes = collect(lanes, policy, stack(theta, 2), Key(1), horizon=6, transitions=12)
+    policy, theta, envs = setup(family, lengths(6, 1), 2)
+    episodes = collect(envs, policy, stack(theta, 2), Key(1), horizon=6, transitions=12)
     assert episodes.mask.sum((1, 2)).tolist() == [12, 12]
     # Six steps of the first round; then five rounds in which only the short task goes on.
     assert family.steps == 6 + 5
@@ -374,5 +375,5 @@ def test_a_vector_environment_that_reuses_its_buffer():
             return self.buffer, np.zeros(2), np.zeros(2, bool), np.zeros(2, bool), {}
 
     policy, theta, _ = setup(Countdown(), lengths(1), 1)
-    episodes = rollout(HostLanes(Reusing(), 1), policy, stack(theta, 1), Key(1), horizon=4)
+    episodes = rollout(GymVecEnv(Reusing(), 1), policy, stack(theta, 1), Key(1), horizon=4)
     assert episodes.observations[0, 0, :, 0].tolist() == [0, 1, 2, 3]

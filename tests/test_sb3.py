@@ -16,6 +16,7 @@ from test_cli import metarl as command_line
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 
+import metarl.errors
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_checker import check_env
@@ -24,17 +25,17 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import metarl
-import metarl.errors
-from metarl.config import InnerConfig, MamlConfig, PolicyConfig
-from metarl.declared import declare_family
-from metarl.errors import ConfigError, FamilyError, RunError
-from metarl.randomness import Key
+from metarl.config.algorithms import MamlConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.errors import ConfigError, FamilyError, RunError
+from metarl.core.prng import Key
+from metarl.families.declared import declare_family
+from metarl.families.tasks import task_at
 from metarl.sb3 import export_model, read_model
+from metarl.sb3.acting import private_randomness
 from metarl.sb3.environments import LearningEnv
-from metarl.sb3.measuring import private_randomness
 from metarl.sb3.names import from_sb3, to_sb3
-from metarl.tasks import task_at
-from metarl.training import train
+from metarl.training.start import train
 
 SAME_POLICY = "--policy.hidden-sizes 8 6 --policy.activation tanh"
 
@@ -235,8 +236,8 @@ def test_nothing_pickled_is_executed(run, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
-    described = json.loads(parts["data"])
-    described["policy_class"][":serialized:"] = __import__("base64").b64encode(bomb).decode()
+    to_metrics = json.loads(parts["data"])
+    to_metrics["policy_class"][":serialized:"] = __import__("base64").b64encode(bomb).decode()
 
     def written(name, **changed):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
@@ -244,7 +245,7 @@ def test_nothing_pickled_is_executed(run, tmp_path):
                 archive.writestr(part, data)
         return tmp_path / name
 
-    harmless = written("a.zip", data=json.dumps(described), **{"policy.optimizer.pth": bomb})
+    harmless = written("a.zip", data=json.dumps(to_metrics), **{"policy.optimizer.pth": bomb})
     assert "action_net.weight" in read_model(harmless).params
     unsafe = io.BytesIO()
     torch.save({"action_net.weight": Bomb(tmp_path / "exploded")}, unsafe)
@@ -401,7 +402,7 @@ def test_environments_go_from_task_to_task_and_count_actions_from_zero():
     assert env.action_space == spaces.Discrete(3)
     assert float(env.step(2)[0][0]) == 7.0
     with pytest.raises(
-        metarl.errors.EnvironmentFault, match=r"family 'counting', task 1: step raised AssertionError: 8"
+        metarl.core.errors.EnvironmentFault, match=r"family 'counting', task 1: step raised AssertionError: 8"
     ):
         env.step(3)
 

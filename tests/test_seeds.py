@@ -13,17 +13,17 @@ from test_ranks import differences
 from test_training import assert_same_run, timeless
 
 import metarl
-from benchmarks.fewshot.configs import DOMAINS, default_config
+from benchmarks.fewshot.configs import KINDS, default_config
 from metarl.algorithms import maml
-from metarl.checkpoint import load_newest
-from metarl.config import AdamConfig
-from metarl.errors import ConfigError, Divergence
-from metarl.randomness import Key
-from metarl.run_directory import read_metrics
-from metarl.seeds import train_seeds
-from metarl.seeds_axis import side_by_side
-from metarl.training import train
-from metarl.trust_region import conjugate_gradient, line_search
+from metarl.algorithms.trust_region import conjugate_gradient, line_search
+from metarl.config.algorithms import AdamConfig
+from metarl.core.errors import ConfigError, Divergence
+from metarl.core.prng import Key
+from metarl.core.seed_axis import use_seed_axis
+from metarl.runs.checkpoint import load_newest
+from metarl.runs.directory import read_metrics
+from metarl.training.seeds import train_seeds
+from metarl.training.start import train
 
 SEEDS = (3, 1, 8)
 
@@ -59,12 +59,12 @@ def test_each_seed_of_a_batch_is_its_own_run(tmp_path, name):
 
 @pytest.mark.parametrize("method", ["maml", "reptile", "pretrain"])
 def test_supervised_seeds_are_one_batch_too(tmp_path, method):
-    domain = DOMAINS["sinusoid"]
+    kind = KINDS["sinusoid"]
     config = replace(
         default_config("sinusoid", method), iterations=5, meta_batch_size=4, validation_tasks=3, dtype="float64"
     )
-    runs = dict(train_seeds(method, config, SEEDS, tmp_path / "many", domain))
-    check_each_alone(tmp_path, method, config, runs, domain=domain)
+    runs = dict(train_seeds(method, config, SEEDS, tmp_path / "many", kind))
+    check_each_alone(tmp_path, method, config, runs, kind=kind)
 
 
 def test_each_seed_has_a_conjugate_gradient_of_its_own():
@@ -76,7 +76,7 @@ def test_each_seed_has_a_conjugate_gradient_of_its_own():
     targets[0] = 0
     targets[1] = torch.linalg.eigh(matrices[1]).eigenvectors[:, 2]
     options = {"iterations": 4, "tolerance": 1e-20}
-    with side_by_side(3):
+    with use_seed_axis(3):
         x, image = conjugate_gradient(lambda v: torch.einsum("sij,sj->si", matrices, v), targets, **options)
     for matrix, target, found, mapped in zip(matrices, targets, x, image, strict=True):
         alone, alone_mapped = conjugate_gradient(lambda v, m=matrix: m @ v, target, **options)
@@ -94,7 +94,7 @@ def test_each_seed_has_a_line_search_of_its_own():
         asked.append(moved.tolist())
         return torch.where(moved <= reach, -moved, 1.0), moved / 100
 
-    with side_by_side(3):
+    with use_seed_axis(3):
         found = line_search(
             evaluate, theta, torch.ones(3, 3, dtype=torch.float64), loss=torch.zeros(3, dtype=torch.float64),
             max_kl=0.01, max_backtracks=6, backtrack_ratio=0.5,
@@ -175,7 +175,7 @@ def test_seeds_that_stand_at_unlike_iterations_go_on_apart(tmp_path):
         path.write_text(path.read_text().replace("iterations = 2", "iterations = 4"))
     said = []
     with pytest.warns(UserWarning, match="seed-3: trained in a batch with 2 other seeds, goes on in a batch with 1"):
-        runs = dict(train_seeds(algorithm, longer, SEEDS, tmp_path / "many", or_resume=True, notice=said.append))
+        runs = dict(train_seeds(algorithm, longer, SEEDS, tmp_path / "many", or_resume=True, log=said.append))
     assert [(run.name, outcome.iteration) for run, outcome in runs.items()] == [(f"seed-{n}", 4) for n in SEEDS]
     assert said == [
         "3 seeds, 3 at once: they are one batch",
@@ -194,7 +194,7 @@ def test_seeds_that_stand_at_unlike_iterations_go_on_apart(tmp_path):
 def test_one_after_another_each_is_bitwise_its_own_run(tmp_path, name, at_once, said):
     algorithm, config = short(name, iterations=2)
     lines = []
-    for run in dict(train_seeds(algorithm, config, (1, 7), tmp_path / "many", at_once=at_once, notice=lines.append)):
+    for run in dict(train_seeds(algorithm, config, (1, 7), tmp_path / "many", at_once=at_once, log=lines.append)):
         train(algorithm, replace(config, seed=int(run.name[-1])), tmp_path / f"alone-{run.name}")
         assert_same_run(tmp_path / f"alone-{run.name}", run)
     assert lines == [said]

@@ -10,23 +10,26 @@ from gymnasium import spaces
 from reaching import HORIZON, REACHING, SELDOM, by_hand
 
 import metarl
-from metarl.comparison import compare
-from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig, ReptileConfig
-from metarl.display import TrainingDisplay, print_comparison, print_evaluation
-from metarl.families import AnalyticFamily, ObserveTask
-from metarl.host_lanes import HostLanes
-from metarl.inner import stack
-from metarl.lanes import make_lanes
-from metarl.manifest import read_manifest
-from metarl.plots import plot_curves
-from metarl.policies import make_policy
-from metarl.problem import ReinforcementLearning
-from metarl.randomness import Key
-from metarl.rollout import collect, rollout, success_rates
-from metarl.run_directory import read_metrics
-from metarl.success import successes_in
-from metarl.tasks import UniformSplits
-from metarl.training import train
+from metarl.adaptation.adapter import stack
+from metarl.config.algorithms import MamlTrpoConfig, ReptileConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.prng import Key
+from metarl.evaluation.comparison import compare
+from metarl.evaluation.plots import plot_curves
+from metarl.evaluation.tables import print_comparison, print_evaluation
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.observe_task import ObserveTask
+from metarl.families.splits import UniformSplits
+from metarl.families.vec_env import GymVecEnv, make_vec_env
+from metarl.families.vector import successes_in
+from metarl.rl.data import success_rates
+from metarl.rl.policies import make_policy
+from metarl.rl.problem import ReinforcementLearning
+from metarl.rl.rollouts import collect, rollout
+from metarl.runs.directory import read_metrics
+from metarl.runs.manifest import read_manifest
+from metarl.training.progress import TrainingDisplay
+from metarl.training.start import train
 
 # Up in the middle only; up after the end of the episode only; up in its last step; never up.
 BY_HAND = {"at": np.array([2, 5, 2, 8]), "ends": np.array([8, 2, 2, 8])}
@@ -37,16 +40,16 @@ def setup(family, tasks, workers=0, episodes=2):
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
     n = len(next(iter(tasks.values())))
-    lanes = make_lanes(family, tasks, episodes, device="cpu", dtype=torch.float32, workers=workers)
-    return policy, stack(theta, n), lanes
+    envs = make_vec_env(family, tasks, episodes, device="cpu", dtype=torch.float32, workers=workers)
+    return policy, stack(theta, n), envs
 
 
 def episodes_of(family, tasks, workers=0):
-    policy, params, lanes = setup(family, tasks, workers)
+    policy, params, envs = setup(family, tasks, workers)
     try:
-        return rollout(lanes, policy, params, Key(1), horizon=HORIZON)
+        return rollout(envs, policy, params, Key(1), horizon=HORIZON)
     finally:
-        lanes.close()
+        envs.close()
 
 
 @pytest.mark.parametrize("family", [REACHING, SELDOM, ObserveTask(REACHING)], ids=["always", "seldom", "oracle"])
@@ -68,8 +71,8 @@ def test_workers_say_the_same(family):
 
 def test_rounds_of_a_budget_are_counted_together():
     tasks = {"at": np.array([2, 5]), "ends": np.array([3, 1])}
-    policy, params, lanes = setup(SELDOM, tasks)
-    episodes = collect(lanes, policy, params, Key(1), horizon=HORIZON, transitions=9)
+    policy, params, envs = setup(SELDOM, tasks)
+    episodes = collect(envs, policy, params, Key(1), horizon=HORIZON, transitions=9)
     assert episodes.mask[..., 0].sum(1).tolist() == [3, 9]
     assert success_rates(episodes).tolist() == [1, 0]
 
@@ -81,8 +84,8 @@ def test_environments_without_success_cost_nothing():
 
 
 def test_a_problem_scores_success():
-    policy, params, lanes = setup(REACHING, BY_HAND)
-    problem = ReinforcementLearning(policy, lambda tasks: lanes, horizon=HORIZON, episodes=2)
+    policy, params, envs = setup(REACHING, BY_HAND)
+    problem = ReinforcementLearning(policy, lambda tasks: envs, horizon=HORIZON, episodes=2)
     assert problem.collect(params, BY_HAND, Key(1)).success.tolist() == RATES
 
 
@@ -126,7 +129,7 @@ def test_analytic_families_may_know_success():
     env.reset(seed=1)
     singly = [env.step(env.action_space.sample())[4] for _ in range(4)]
     assert singly == [{"success": flag} for flag in episodes.successes[1, 0].tolist()]
-    over_gymnasium = HostLanes(family.make_vec(tasks, 2), 4)
+    over_gymnasium = GymVecEnv(family.make_vec(tasks, 2), 4)
     policy, params, _ = setup(family, tasks)
     again = rollout(over_gymnasium, policy, params, Key(1), horizon=HORIZON)
     assert torch.equal(again.successes, episodes.successes)
@@ -167,9 +170,9 @@ def test_query_less_updates_report_what_they_saw(tmp_path):
 
 
 def test_evaluation_and_comparison_report_success(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
-    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.comparison.RESAMPLES", 20)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     monkeypatch.setenv("COLUMNS", "140")
     listed = [{"at": int(at), "ends": int(ends)} for at, ends in zip(*BY_HAND.values(), strict=True)]
     (tmp_path / "tasks.json").write_text(json.dumps(listed))

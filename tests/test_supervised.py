@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.convolution import Conv4
-from metarl.evaluation import adaptation_curve
-from metarl.inner import GradientDescent, replay, stack
-from metarl.outer import gradient_of
-from metarl.policies import StackedMLP
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.supervised import (
+from benchmarks.fewshot.conv4 import Conv4
+from benchmarks.fewshot.supervised import (
+    Examples,
     Pooled,
     Prototypes,
     Supervised,
@@ -21,7 +16,13 @@ from metarl.supervised import (
     relabelled,
     squared_error,
 )
-from metarl.types import Examples
+from metarl.adaptation.adapter import replay, stack
+from metarl.adaptation.curve import adaptation_curve
+from metarl.adaptation.gradient import GradientDescent
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.prng import Key
+from metarl.rl.networks import StackedMLP
 
 TASKS = {"draw": np.arange(3)}
 
@@ -59,7 +60,7 @@ def test_the_meta_gradient_of_linear_regression_in_closed_form():
             problem.outer_loss(replay(problem.inner_loss, at, supports, GradientDescent(lr), 3), data)
         )
 
-    _, gradient = gradient_of(objective, theta)
+    _, gradient = value_and_grad(objective, theta)
     w = torch.cat([theta["head.weight"][0], theta["head.bias"]])
     expected = torch.zeros(3, dtype=torch.float64)
     for i in range(3):
@@ -84,8 +85,8 @@ def test_examples_are_those_of_the_task_at_every_step():
     assert len(asked) == 1
     assert all(torch.equal(a, b) for a, b in zip(first.data, second.data, strict=True))
     assert first.transitions.tolist() == [4, 4, 4]
-    torch.testing.assert_close(first.score, -problem.outer_loss(params, first.data))
-    torch.testing.assert_close(first.objective, first.score)
+    torch.testing.assert_close(first.performance, -problem.outer_loss(params, first.data))
+    torch.testing.assert_close(first.objective, first.performance)
     problem.collect(params, dict(TASKS), Key(0))
     assert len(asked) == 2
 
@@ -170,7 +171,7 @@ def test_pooled_tasks_have_the_gradient_of_stacked_ones():
     found = []
     for kind in (Supervised, Pooled):
         problem = kind(network, lambda tasks: data, cross_entropy, accuracy)
-        found.append(gradient_of(lambda at, p=problem: mean_over_tasks(p.outer_loss(stack(at, 2), data)), theta))
+        found.append(value_and_grad(lambda at, p=problem: mean_over_tasks(p.outer_loss(stack(at, 2), data)), theta))
     torch.testing.assert_close(*(value for value, _ in found))
     for name in theta:
         torch.testing.assert_close(found[0][1][name], found[1][1][name])
@@ -186,7 +187,7 @@ def test_prototypes_are_class_means():
     problem = Prototypes(lambda params, inputs, batches: inputs, lambda tasks: data, cross_entropy, accuracy)
     logits = problem.query_outputs({"x": torch.zeros(1)}, data)
     torch.testing.assert_close(logits, -torch.tensor([[[1.0, 41.0], [52.0, 0.0]]]))
-    assert problem.collect({"x": torch.zeros(1)}, TASKS, Key(0)).score.tolist() == [0.5]
+    assert problem.collect({"x": torch.zeros(1)}, TASKS, Key(0)).performance.tolist() == [0.5]
 
 
 def test_labels_among_all_classes():

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from metarl.domains import REINFORCEMENT_LEARNING
-from metarl.errors import RunError
-from metarl.tensorboard_events import Events
+from metarl.config.registry import REINFORCEMENT_LEARNING
+from metarl.core.errors import RunError
+from metarl.runs.tensorboard import Events
 
 
 def record(number):

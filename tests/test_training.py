@@ -9,13 +9,14 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from metarl.checkpoint import list_checkpoints, load_checkpoint, load_newest, read_manifest
-from metarl.config import InnerConfig
-from metarl.config_files import to_mapping
-from metarl.declared import declare_family
-from metarl.errors import ConfigError, Divergence, EnvironmentFault, RunError
-from metarl.run_directory import RunLock, read_config, read_metrics
-from metarl.training import resume, train
+from metarl.config.run import InnerConfig
+from metarl.config.toml import to_mapping
+from metarl.core.errors import ConfigError, Divergence, EnvironmentFault, RunError
+from metarl.families.declared import declare_family
+from metarl.runs.checkpoint import load_checkpoint, load_newest
+from metarl.runs.directory import RunLock, read_config, read_metrics
+from metarl.runs.manifest import list_checkpoints, read_manifest
+from metarl.training.start import resume, train
 
 
 def timeless(record):
@@ -244,7 +245,7 @@ def test_adaptation_is_learned(tmp_path, tiny_config):
 
 @pytest.mark.parametrize("algorithm", ["maml-trpo", "maml", "reptile"])
 def test_a_run_of_no_iterations_is_saved(tmp_path, tiny_config, algorithm):
-    from metarl.known_algorithms import ALGORITHMS
+    from metarl.config.registry import ALGORITHMS
 
     config = ALGORITHMS[algorithm].config(variant="finn17", iterations=0, validation_tasks=1, episodes=2)
     assert train(algorithm, config, tmp_path / "run").iteration == 0

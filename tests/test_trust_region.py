@@ -3,13 +3,15 @@ import torch
 from gymnasium import spaces
 from test_inner import random_batch
 
-from metarl.builder import build_policy, build_problem
-from metarl.config import MamlTrpoConfig, PolicyConfig
-from metarl.inner import GradientDescent, replay
-from metarl.policies import make_policy
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.trust_region import GaussNewton, conjugate_gradient, line_search, ravel, unravel
+from metarl.adaptation.adapter import replay
+from metarl.adaptation.gradient import GradientDescent
+from metarl.algorithms.trust_region import GaussNewton, conjugate_gradient, line_search, ravel, unravel
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.run import PolicyConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.prng import Key
+from metarl.rl.policies import make_policy
+from metarl.rl.setup import build_policy, build_problem
 
 
 @pytest.mark.parametrize("first_order", [False, True])
@@ -19,10 +21,10 @@ def test_gauss_newton_is_the_hessian_of_the_kl(policy, theta, steps, first_order
     supports = [random_batch(policy, theta, 3, seed) for seed in range(steps)]
     query = random_batch(policy, theta, 3, 99)
     problem = build_problem(MamlTrpoConfig(policy=PolicyConfig(hidden_sizes=(8, 8))), family, policy)
-    rule = GradientDescent(0.3, first_order=first_order)
+    adapter = GradientDescent(0.3, first_order=first_order)
 
     def distribution(at):
-        return problem.distribution(replay(problem.inner_loss, at, supports, rule, 3), query)
+        return problem.distribution(replay(problem.inner_loss, at, supports, adapter, 3), query)
 
     old = type(distribution(theta))(*(x.detach() for x in distribution(theta)))
     vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -94,16 +96,16 @@ def test_vectors_round_trip(theta):
 
 
 def test_thinned_batches_keep_unit_weight(policy, theta, family, monkeypatch):
-    monkeypatch.setattr("metarl.problem.FEWEST_TRANSITIONS", 6)
+    monkeypatch.setattr("metarl.rl.problem.FEWEST_TRANSITIONS", 6)
     batch = random_batch(policy, theta, 3, 1, steps=10)
     problem = build_problem(MamlTrpoConfig(), family, policy)
-    thin = problem.thinned(batch, 5)
+    thin = problem.subsample(batch, 5)
     assert thin.observations.shape == (3, 1, 6, 2)
     times = [(0, 0), (0, 5), (1, 4), (1, 9), (2, 3), (2, 8)]
     for row, (episode, step) in enumerate(times):
         assert torch.equal(thin.observations[:, 0, row], batch.observations[:, episode, step])
-    assert problem.thinned(batch, 100).weights.shape[2] == 6
-    whole = problem.thinned(batch, 1)
+    assert problem.subsample(batch, 100).weights.shape[2] == 6
+    whole = problem.subsample(batch, 1)
     torch.testing.assert_close(whole.weights.flatten(1), batch.weights.flatten(1))
     torch.testing.assert_close(thin.weights.sum((1, 2)), torch.ones(3, dtype=torch.float64))
 

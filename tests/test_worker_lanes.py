@@ -9,20 +9,20 @@ from conftest import tensors
 from gymnasium import spaces
 from troubled import TROUBLED
 
+from metarl.adaptation.adapter import stack
 from metarl.api import evaluate
-from metarl.config import InnerConfig, MamlTrpoConfig, PolicyConfig
-from metarl.declared import declare_family
-from metarl.errors import EnvironmentFault, WorkerFault
-from metarl.families import ObserveTask
-from metarl.host_lanes import HostLanes
-from metarl.inner import stack
-from metarl.lanes import make_lanes
-from metarl.policies import make_policy
-from metarl.randomness import Key
-from metarl.rollout import rollout
-from metarl.run_directory import read_metrics
-from metarl.training import train
-from metarl.worker_lanes import WorkerVectorEnv
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.errors import EnvironmentFault, WorkerFault
+from metarl.core.prng import Key
+from metarl.families.declared import declare_family
+from metarl.families.observe_task import ObserveTask
+from metarl.families.vec_env import GymVecEnv, make_vec_env
+from metarl.families.workers import SubprocVectorEnv
+from metarl.rl.policies import make_policy
+from metarl.rl.rollouts import rollout
+from metarl.runs.directory import read_metrics
+from metarl.training.start import train
 
 PENDULUMS = declare_family("Pendulum-v1", spaces.Dict({"g": spaces.Box(5.0, 15.0, ())}), horizon=12)
 
@@ -31,14 +31,14 @@ def walk(family, workers, tasks, **options):
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
     theta = {k: v.float() for k, v in policy.initialise(Key.from_seed(1)).items()}
     n = len(next(iter(tasks.values())))
-    lanes = make_lanes(family, tasks, 2, device="cpu", dtype=torch.float32, workers=workers, **options)
-    assert isinstance(lanes, HostLanes)
+    envs = make_vec_env(family, tasks, 2, device="cpu", dtype=torch.float32, workers=workers, **options)
+    assert isinstance(envs, GymVecEnv)
     try:
-        first = rollout(lanes, policy, stack(theta, n), Key(5), horizon=family.horizon)
-        lanes.set_tasks({name: values[::-1] for name, values in tasks.items()})
-        return first, rollout(lanes, policy, stack(theta, n), Key(6), horizon=family.horizon)
+        first = rollout(envs, policy, stack(theta, n), Key(5), horizon=family.horizon)
+        envs.set_tasks({name: values[::-1] for name, values in tasks.items()})
+        return first, rollout(envs, policy, stack(theta, n), Key(6), horizon=family.horizon)
     finally:
-        lanes.close()
+        envs.close()
 
 
 @pytest.mark.parametrize("family", [PENDULUMS, ObserveTask(PENDULUMS)], ids=["plain", "oracle"])
@@ -111,13 +111,13 @@ def test_repetition_ends_and_leaves_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(TROUBLED.splits, "sample", sample)
     TROUBLED.__dict__.pop("_prototype", None)
     built = []
-    original = WorkerVectorEnv.__init__
+    original = SubprocVectorEnv.__init__
 
     def counted(self, *arguments, **options):
         built.append(1)
         original(self, *arguments, **options)
 
-    monkeypatch.setattr(WorkerVectorEnv, "__init__", counted)
+    monkeypatch.setattr(SubprocVectorEnv, "__init__", counted)
     monkeypatch.delenv("TROUBLED_ONCE", raising=False)
     assert TROUBLED.observation_space.shape == (1,)  # draws a first task, once
     calls[:] = ["prototype"]

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from metarl.declared import declare_family
+from metarl.families.declared import declare_family
 
 
 class Troubled(gymnasium.Env):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metarl.errors import RunError
+from metarl.core.errors import RunError
 
 
 def cached(

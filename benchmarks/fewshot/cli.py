@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.fewshot.configs import COMMAND, DOMAINS, default_config, quick
-from metarl.command_line import (
+from benchmarks.fewshot.configs import COMMAND, KINDS, default_config, quick
+from metarl.config.commands import ResumeOptions, WhereOptions
+from metarl.config.evaluation import Evaluation
+from metarl.config.registry import ProblemKind
+from metarl.config.validation import check_least
+from metarl.console import (
     Commands,
     check_plot,
     dispatch,
@@ -22,11 +26,10 @@ from metarl.command_line import (
     show_comparison,
     show_evaluation,
 )
-from metarl.domains import Domain
-from metarl.errors import ConfigError, RunError, nearest
-from metarl.options import ResumeOptions, WhereOptions
-from metarl.run_directory import domain_name, read_config
-from metarl.validation import check_least
+from metarl.core.errors import ConfigError, RunError, nearest
+from metarl.runs.directory import kind_name, read_config
+
+Progress = Callable[[int, int], None]
 
 RATE_TASKS = 200
 """Meta-validation tasks on which `compare` chooses learning rates."""
@@ -40,18 +43,10 @@ class TrainOptions(WhereOptions):
     """Start from a size that takes about a minute."""
 
 
-@dataclass(frozen=True)
-class MeasureOptions:
-    """How adaptation to held-out tasks is measured."""
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which examples of held-out tasks are shown and predicted."""
 
-    split: str = "meta-test"
-    """meta-train, meta-validation, meta-test, or a JSON file of tasks."""
-    tasks: int = 600
-    """Tasks to adapt to."""
-    steps: int = 10
-    """Adaptation steps."""
-    seed: int = 1
-    """Chooses the tasks."""
     shots: int | None = None
     """Support examples of each task or class; as trained by default."""
     queries: int | None = None
@@ -64,38 +59,56 @@ class MeasureOptions:
     """Predict all query examples in one batch, or each beside the support examples; as configured by default."""
     data: str | None = None
     """Folder that holds the images, if it is no longer where it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotEvaluation(DataOptions, Evaluation):
+    """How adaptation to held-out few-shot tasks is measured."""
+
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test, or a JSON file of tasks."""
+    tasks: int = 600
+    """Tasks to adapt to."""
+    steps: int = 10
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(FewShotEvaluation):
+    """Measure how well a run's parameters adapt to held-out tasks: zero, one and more steps."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
     json: Path | None = None
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
     """Write a picture of the curve here (.png, .svg or .pdf)."""
 
 
-@dataclass(frozen=True)
-class EvaluateOptions(MeasureOptions):
-    """Measure how well a run's parameters adapt to held-out tasks: zero, one and more steps."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
-    """Run directory."""
-    inner_lr: float | None = None
-    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
-    later_inner_lr: float | None = None
-    """Inner learning rate after the first step."""
-    checkpoint: str = "last"
-    """last, best (on meta-validation tasks) or an iteration."""
-    initialisation: str = "trained"
-    """trained, or random: training from scratch on each task."""
-
-
-@dataclass(frozen=True)
-class CompareOptions(MeasureOptions):
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(DataOptions):
     """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
     """Run directories; those that differ in nothing but the seed are one method."""
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test, or a JSON file of tasks."""
+    tasks: int = 600
+    """Tasks to adapt to."""
+    steps: int = 10
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks."""
     choose_at: int = 1
     """Step after which each method's test-time rate is best on meta-validation tasks."""
     scratch: bool = False
     """Add an untrained network, its rate chosen with the same care."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curves here (.png, .svg or .pdf)."""
 
 
 @dataclass(frozen=True)
@@ -116,78 +129,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        listing = "\n".join(f"  {name:13} {', '.join(domain.algorithms)}" for name, domain in DOMAINS.items())
+        listing = "\n".join(f"  {name:13} {', '.join(kind.algorithms)}" for name, kind in KINDS.items())
         print(f"usage: {COMMAND} train DATASET METHOD --run-dir RUN [OPTIONS]\n\ndata sets and methods:\n{listing}")
         return 0
-    if arguments[0] not in DOMAINS:
-        raise ConfigError(f"unknown data set '{arguments[0]}'{nearest(arguments[0], DOMAINS)}")
-    domain = DOMAINS[arguments[0]]
+    if arguments[0] not in KINDS:
+        raise ConfigError(f"unknown data set '{arguments[0]}'{nearest(arguments[0], KINDS)}")
+    kind = KINDS[arguments[0]]
     if len(arguments) < 2:
-        raise ConfigError(f"missing: METHOD (valid: {', '.join(domain.algorithms)})")
+        raise ConfigError(f"missing: METHOD (valid: {', '.join(kind.algorithms)})")
     method, rest = arguments[1], arguments[2:]
-    found = domain.find(method)
-    default = default_config(domain.name, method)
+    found = kind.find(method)
+    default = default_config(kind.name, method)
     if "--quick" in rest:
         default = quick(default)
-    program = f"{COMMAND} train {domain.name} {method}"
+    program = f"{COMMAND} train {kind.name} {method}"
     where, config = parse_training(rest, program, found.summary, TrainOptions(), default)
-    return run_training(domain, method, config, where)
+    return run_training(kind, method, config, where)
 
 
-def domain_of(run: Path) -> Domain:
+def kind_of(run: Path) -> ProblemKind:
     """What a run was trained on; raises RunError where it is none of the benchmarks."""
-    name = domain_name(run)
-    if name not in DOMAINS:
-        raise RunError(f"{run}: trained on {name}; expected one of {', '.join(DOMAINS)}")
-    return DOMAINS[name]
+    name = kind_name(run)
+    if name not in KINDS:
+        raise RunError(f"{run}: trained on {name}; expected one of {', '.join(KINDS)}")
+    return KINDS[name]
 
 
 def _resume(arguments: list[str]) -> int:
     options = parse(ResumeOptions, arguments, f"{COMMAND} resume")
-    return run_resumed(domain_of(options.run), options)
+    return run_resumed(kind_of(options.run), options)
 
 
-def evaluate(
-    run: Path,
-    *,
-    shots: int | None = None,
-    queries: int | None = None,
-    ways: int | None = None,
-    minibatch: int | None = None,
-    transductive: bool | None = None,
-    data: str | None = None,
-    **measured: Any,
-) -> dict[str, Any]:
-    """The adaptation curve of a run on held-out tasks; options are those of `EvaluateOptions`."""
-    from metarl.api import evaluate_as
+def evaluate(run: Path, *, progress: Progress = lambda done, total: None, **options: Any) -> dict[str, Any]:
+    """The adaptation curve of a run on held-out tasks; options are those of `FewShotEvaluation`."""
+    return _evaluated(run, FewShotEvaluation(**options), progress)
 
-    domain = domain_of(run)
-    _, config = read_config(run, domain)
-    check_least(("shots", shots, 1), ("queries", queries, 1), ("ways", ways, 2), ("minibatch", minibatch, 0))
-    given = {"shots": shots, "test_queries": queries, "ways": ways, "transductive": transductive, "data": data}
+
+def _evaluated(run: Path, options: FewShotEvaluation, progress: Progress) -> dict[str, Any]:
+    from metarl.evaluation.evaluate import evaluate_as
+
+    kind = kind_of(run)
+    algorithm, config = read_config(run, kind)
+    check_least(
+        ("shots", options.shots, 1), ("queries", options.queries, 1), ("ways", options.ways, 2),
+        ("minibatch", options.minibatch, 0),
+    )  # fmt: skip
+    given = {
+        "shots": options.shots,
+        "test_queries": options.queries,
+        "ways": options.ways,
+        "transductive": options.transductive,
+        "data": options.data,
+    }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in changes:
         if not hasattr(config, name):
-            raise ConfigError(f"--{name}: {domain.name} has no such option")
-    if minibatch is not None:
-        changes["minibatch"] = minibatch or None
-    return evaluate_as(domain, run, replace(config, **changes), **measured)
+            raise ConfigError(f"--{name}: {kind.name} has no such option")
+    if options.minibatch is not None:
+        changes["minibatch"] = options.minibatch or None
+    return evaluate_as(kind, algorithm, run, replace(config, **changes), options, progress)
 
 
-BUDGET = ("shots", "queries", "ways", "minibatch", "transductive", "data")
+BUDGET = tuple(entry.name for entry in fields(DataOptions))
 
 
 def _evaluate(arguments: list[str]) -> int:
     options = parse(EvaluateOptions, arguments, f"{COMMAND} evaluate")
     check_plot(options.plot)
-    domain_of(options.run)
-    from metarl.display import evaluation_progress
+    kind_of(options.run)
+    from metarl.training.progress import evaluation_progress
 
-    measured = ("split", "tasks", "steps", "seed", "inner_lr", "later_inner_lr", "checkpoint", "initialisation")
     with evaluation_progress() as progress:
-        result = evaluate(
-            options.run, progress=progress, **{name: getattr(options, name) for name in (*BUDGET, *measured)}
-        )
+        result = _evaluated(options.run, options, progress)
     show_evaluation(result, options)
     return 0
 
@@ -197,8 +210,8 @@ def _compare(arguments: list[str]) -> int:
     if not options.runs:
         raise ConfigError("missing: RUN [RUN ...] Run directories.")
     check_plot(options.plot)
-    domain = domain_of(options.runs[0])
-    from metarl.comparison import compare
+    kind = kind_of(options.runs[0])
+    from metarl.evaluation.comparison import compare
 
     budget = {name: getattr(options, name) for name in BUDGET}
     result = compare(
@@ -209,8 +222,8 @@ def _compare(arguments: list[str]) -> int:
         seed=options.seed,
         choose_at=options.choose_at,
         scratch=options.scratch,
-        notice=lambda line: print(line, flush=True),
-        domain=domain,
+        log=lambda line: print(line, flush=True),
+        kind=kind,
         evaluate=evaluate,
         validation_budget={**budget, "tasks": RATE_TASKS},
         **budget,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from metarl.config import MamlOptions, NetworkConfig, PretrainOptions, ReptileOptions, RunConfig, context_misfits
-from metarl.config_files import from_mapping, read_toml
-from metarl.domains import Domain
-from metarl.known_algorithms import Algorithm
+from metarl.config.algorithms import MamlOptions, PretrainOptions, ReptileOptions
+from metarl.config.registry import Algorithm, ProblemKind
+from metarl.config.run import NetworkConfig, RunConfig, context_misfits
+from metarl.config.toml import from_mapping, read_toml
 
 PRESETS = Path(__file__).parent / "presets"
 COMMAND = "python -m benchmarks.fewshot"
@@ -34,7 +34,7 @@ class FewShotConfig(RunConfig):
     minibatch: int | None = None
     """Support examples that each adaptation step draws; all of them by default."""
 
-    def senseless(self) -> Iterator[tuple[str, str]]:
+    def conflicts(self) -> Iterator[tuple[str, str]]:
         for name in ("shots", "train_shots", "queries", "test_queries", "minibatch"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -51,11 +51,11 @@ class SinusoidConfig(FewShotConfig):
     test_queries: int = 100
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig((40, 40), "relu"))
 
-    def about(self) -> tuple[str, str | None]:
+    def task_name(self) -> tuple[str, str | None]:
         return "sinusoid", f"{self.variant} {self.shots}-shot"
 
-    def senseless(self) -> Iterator[tuple[str, str]]:
-        yield from super().senseless()
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
         yield from context_misfits(self.inner, self.network, "network")
         if self.variant == "reptile":
             for name in ("shots", "train_shots", "queries", "test_queries"):
@@ -86,8 +86,8 @@ class ImagesConfig(FewShotConfig):
     split_seed: int = 1
     """Chooses the classes of each split, where the data do not."""
 
-    def senseless(self) -> Iterator[tuple[str, str]]:
-        yield from super().senseless()
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
         for name, least in (("ways", 2), ("train_ways", 2), ("filters", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -105,7 +105,7 @@ class OmniglotConfig(ImagesConfig):
     split: Literal["characters", "alphabets"] = "characters"
     """1,200 random characters for training (Vinyals et al. 2016), or the background alphabets (Lake et al. 2015)."""
 
-    def about(self) -> tuple[str, str | None]:
+    def task_name(self) -> tuple[str, str | None]:
         return "omniglot", f"{self.split} {self.ways}-way {self.shots}-shot"
 
 
@@ -121,7 +121,7 @@ class FolderConfig(ImagesConfig):
     halving: Literal["stride", "max-pool"] = "max-pool"
     average: bool = False
 
-    def about(self) -> tuple[str, str | None]:
+    def task_name(self) -> tuple[str, str | None]:
         return f"image-folder {self.data}", f"{self.ways}-way {self.shots}-shot"
 
 
@@ -138,29 +138,29 @@ METHODS: dict[str, tuple[type, str, str]] = {
 }
 
 
-def _domain(name: str, base: type[FewShotConfig], measure: str) -> Domain:
+def _kind(name: str, base: type[FewShotConfig], measure: str) -> ProblemKind:
     algorithms = {}
     for method, (options, module, summary) in METHODS.items():
         if method == "protonet" and not issubclass(base, ImagesConfig):
             continue
         config = type(f"{options.__name__}{base.__name__}", (options, base), {"__doc__": f"{base.__doc__}"})
         algorithms[method] = Algorithm(dataclass(frozen=True)(config), f"metarl.algorithms.{module}", summary)
-    return Domain(name, COMMAND, algorithms, base, "benchmarks.fewshot.workloads", measure, "examples", "mean")
+    return ProblemKind(name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean")
 
 
-DOMAINS = {
-    domain.name: domain
-    for domain in (
-        _domain("sinusoid", SinusoidConfig, "negative_mse"),
-        _domain("omniglot", OmniglotConfig, "accuracy"),
-        _domain("image-folder", FolderConfig, "accuracy"),
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _kind("sinusoid", SinusoidConfig, "negative_mse"),
+        _kind("omniglot", OmniglotConfig, "accuracy"),
+        _kind("image-folder", FolderConfig, "accuracy"),
     )
 }
 
 
 def default_config(dataset: str, method: str) -> Any:
     """The preset of a method on a data set, or the defaults of a method of your own."""
-    config = DOMAINS[dataset].find(method).config()
+    config = KINDS[dataset].find(method).config()
     path = PRESETS / f"{dataset}-{method}.toml"
     return from_mapping(config, read_toml(path), str(path)) if path.exists() else config
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metarl.randomness import Key, fold
-from metarl.tasks import Tasks
+from metarl.core.prng import Key, fold
+from metarl.families.tasks import Tasks
 
 
 def seeds_of(tasks: Tasks) -> Tensor:
     """A seed for the draws of each task, int64 (tasks,), a function of the task's own `draw` alone."""
-    root = Key(0).at("few-shot draw").lane_seeds(1, 1)[0, 0]
+    root = Key(0).at("few-shot draw").env_seeds(1, 1)[0, 0]
     return fold(root, torch.as_tensor(tasks["draw"]).long())

@@ -14,21 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.fewshot.cli import domain_of
-from benchmarks.fewshot.workloads import Sinusoids
+from benchmarks.fewshot.cli import kind_of
+from benchmarks.fewshot.setups import Sinusoids
+from metarl.adaptation.adapter import adapt_step, initial_state, replay
+from metarl.adaptation.gradient import GradientDescent, gradient_adapter
+from metarl.adaptation.parameters import as_trained
+from metarl.adaptation.problem import Collected
 from metarl.algorithms import maml, pretrain, reptile
-from metarl.builder import as_trained, build_rule
-from metarl.checkpoint import load_selected
-from metarl.config import AdamConfig, InnerConfig, MamlConfig, PretrainConfig, ReptileConfig
-from metarl.errors import ConfigError
-from metarl.inner import GradientDescent, adapt_step, begin, replay
-from metarl.outer import gradient_of
-from metarl.plots import new_figure, save_figure
-from metarl.problem import Collected, mean_over_tasks
-from metarl.randomness import Key
-from metarl.run_directory import read_config
-from metarl.tasks import Tasks
-from metarl.types import Params, TaskParams
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.config.algorithms import AdamConfig, MamlConfig, PretrainConfig, ReptileConfig
+from metarl.config.run import InnerConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.errors import ConfigError
+from metarl.core.params import Params, TaskParams
+from metarl.core.prng import Key
+from metarl.evaluation.plots import new_figure, save_figure
+from metarl.families.tasks import Tasks
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config
 
 RATE = 0.2
 REPTILE_STEPS = 5
@@ -49,12 +52,12 @@ class Quadratics(NamedTuple):
         return {"index": np.arange(len(self.minima))}
 
     def inner_loss(self, params: TaskParams, data: Any = None) -> Tensor:
-        away = params["x"] - self.minima
-        return 0.5 * torch.einsum("ti,tij,tj->t", away, self.hessians, away)
+        pseudo_gradient = params["x"] - self.minima
+        return 0.5 * torch.einsum("ti,tij,tj->t", pseudo_gradient, self.hessians, pseudo_gradient)
 
     outer_loss = inner_loss
 
-    def collect(self, params: TaskParams, tasks: Tasks, key: Key) -> Collected:
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
         losses = self.inner_loss(params)
         return Collected(None, -losses, torch.zeros(len(losses), dtype=torch.int64), -losses)
 
@@ -82,7 +85,7 @@ def initialisations(problem: Quadratics) -> dict[str, Params]:
         state = algorithm.initial_state({"x": torch.zeros(problem.minima.shape[1], dtype=torch.float64)}, config)
         for iteration in range(ITERATIONS):
             state, _ = algorithm.meta_step(
-                state, problem, problem.tasks, Key(0), build_rule(config), config, iteration / ITERATIONS
+                state, problem, problem.tasks, Key(0), gradient_adapter(config.inner), config, iteration / ITERATIONS
             )
         found[name] = state["theta"]
     return found
@@ -90,7 +93,7 @@ def initialisations(problem: Quadratics) -> dict[str, Params]:
 
 def path(problem: Quadratics, theta: Params, steps: int) -> Tensor:
     """Parameters (steps + 1, tasks, size) of every task during adaptation."""
-    at = begin(theta, len(problem.minima))
+    at = initial_state(theta, len(problem.minima))
     places = [at.params["x"]]
     for _ in range(steps):
         at = adapt_step(problem.inner_loss, at, None, GradientDescent(RATE))
@@ -111,26 +114,26 @@ def directions(problem: Quadratics, theta: Params) -> dict[str, Tensor]:
     n = len(problem.minima)
 
     def objective(steps: int, first_order: bool) -> Any:
-        rule = GradientDescent(RATE, first_order=first_order)
+        adapter = GradientDescent(RATE, first_order=first_order)
         return lambda at: mean_over_tasks(
-            problem.outer_loss(replay(problem.inner_loss, at, [None] * steps, rule, n), None)
+            problem.outer_loss(replay(problem.inner_loss, at, [None] * steps, adapter, n), None)
         )
 
     moved = path(problem, theta, 2)
     return {
-        "pre-training: g1": gradient_of(objective(0, False), theta)[1]["x"],
-        "first-order MAML: g2": gradient_of(objective(1, True), theta)[1]["x"],
-        "MAML: (I - a H) g2": gradient_of(objective(1, False), theta)[1]["x"],
+        "pre-training: g1": value_and_grad(objective(0, False), theta)[1]["x"],
+        "first-order MAML: g2": value_and_grad(objective(1, True), theta)[1]["x"],
+        "MAML: (I - a H) g2": value_and_grad(objective(1, False), theta)[1]["x"],
         "Reptile: g1 + g2": mean_over_tasks(moved[0] - moved[2]) / RATE,
     }
 
 
 def explain(plot: Path, runs: Sequence[Path] = ()) -> None:
     """Draw the comparison into `plot`, and the predictions of sinusoid runs into a second file beside it."""
-    pairs = {run: domain_of(run) for run in runs}
-    for run, domain in pairs.items():
-        if domain.name != "sinusoid":
-            raise ConfigError(f"--sinusoids = {run}: trained on {domain.name}; expected a sinusoid run")
+    pairs = {run: kind_of(run) for run in runs}
+    for run, kind in pairs.items():
+        if kind.name != "sinusoid":
+            raise ConfigError(f"--sinusoids = {run}: trained on {kind.name}; expected a sinusoid run")
     figure = new_figure(12, 9)
     axes = figure.subplots(2, 2)
     on_a_line = initialisations(ON_A_LINE)
@@ -221,22 +224,22 @@ def _sinusoids(runs: Sequence[Path]) -> Any:
     panels = figure.subplots(1, len(runs), squeeze=False)[0]
     grid = torch.linspace(-5, 5, 201)[None, :, None]
     for axes, run in zip(panels, runs, strict=True):
-        domain = domain_of(run)
-        algorithm, config = read_config(run, domain)
-        workload = Sinusoids(config)
-        theta = as_trained(config, workload.model, load_selected(run)[0]["theta"], str(run))
-        tasks = workload.sample_tasks(1, "meta-test", Key.from_seed(1).at("explain").generator())
-        problem = workload.problem(training=False)
-        at, rule = begin(theta, 1), build_rule(config)
-        x = grid.to(workload.dtype)
-        axes.plot(grid[0, :, 0], workload.true_curve(tasks, x)[0, :, 0], "k", label="true curve")
+        kind = kind_of(run)
+        algorithm, config = read_config(run, kind)
+        setup = Sinusoids(config)
+        theta = as_trained(setup.adapter(), setup.model, load_selected(run)[0]["theta"], str(run))
+        tasks = setup.sample_tasks(1, "meta-test", Key.from_seed(1).at("explain").generator())
+        problem = setup.problem(training=False)
+        at, adapter = initial_state(theta, 1), setup.adapter()
+        x = grid.to(setup.dtype)
+        axes.plot(grid[0, :, 0], setup.true_curve(tasks, x)[0, :, 0], "k", label="true curve")
         for step in range(11):
             data = problem.collect(at.params, tasks, Key(step)).data
             if step in (0, 1, 10):
-                axes.plot(grid[0, :, 0], workload.model(at.params, x)[0, :, 0].detach(), label=f"after {step} steps")
+                axes.plot(grid[0, :, 0], setup.model(at.params, x)[0, :, 0].detach(), label=f"after {step} steps")
             if step == 0:
                 axes.plot(data.support_inputs[0, :, 0], data.support_targets[0, :, 0], "k^", label="support")
-            at = adapt_step(problem.inner_loss, at, data, rule)
+            at = adapt_step(problem.inner_loss, at, data, adapter)
         axes.set(title=f"{run.name} ({algorithm})", xlabel="x", ylim=(-6, 6))
         axes.legend(fontsize=8)
     return figure

@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmarks.fewshot.cache import cached
 from benchmarks.fewshot.images import ImageSet
-from metarl.errors import ConfigError
+from metarl.core.errors import ConfigError
 
 PARTS = {"train": "meta-train", "val": "meta-validation", "test": "meta-test"}
 SUFFIXES = (".png", ".jpg", ".jpeg")

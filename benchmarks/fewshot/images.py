@@ -10,10 +10,10 @@ import torch
 from gymnasium import spaces
 
 from benchmarks.fewshot.draws import seeds_of
-from metarl.errors import ConfigError, FamilyError, nearest
-from metarl.randomness import fold, uniform
-from metarl.tasks import Tasks
-from metarl.types import Examples
+from benchmarks.fewshot.supervised import Examples
+from metarl.core.errors import ConfigError
+from metarl.core.prng import fold, uniform
+from metarl.families.tasks import Tasks
 
 
 class ImageSet(NamedTuple):
@@ -49,8 +49,7 @@ class ClassSplits:
         return tuple(self.classes)
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        if split not in self.classes:
-            raise FamilyError(f"unknown split '{split}'{nearest(split, self.classes)}")
+        check_split(split, self.classes)
         classes, ways = self.classes[split], self.ways[split]
         return {
             "classes": np.array([rng.choice(classes, ways, replace=False) for _ in range(n)]),

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmarks.fewshot.cache import cached
 from benchmarks.fewshot.images import ImageSet
-from metarl.errors import ConfigError
+from metarl.core.errors import ConfigError
 
 SIZE = 28
 ARCHIVES = ("images_background.zip", "images_evaluation.zip")

@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 
 from benchmarks.fewshot.draws import seeds_of
-from metarl.randomness import fold, uniform
-from metarl.tasks import Tasks
-from metarl.types import Examples
+from benchmarks.fewshot.supervised import Examples
+from metarl.core.prng import fold, uniform
+from metarl.families.tasks import Tasks
 
 GRID = 50
 """Points on which Reptile's variant is trained and judged."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily, known_variant
-from metarl.tasks import UniformSplits
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.family import known_variant
+from metarl.families.splits import UniformSplits
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily
-from metarl.tasks import UniformSplits
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.splits import UniformSplits
 
 if TYPE_CHECKING:
     from torch import Tensor

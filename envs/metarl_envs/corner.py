@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily
-from metarl.tasks import shared_splits
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.splits import shared_splits
 
 if TYPE_CHECKING:
     from torch import Tensor

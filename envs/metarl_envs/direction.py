@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
-from metarl.tasks import Tasks
+from metarl.families.analytic import AnalyticFamily
+from metarl_envs.splits import DrawnSplits, directions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,26 +23,13 @@ INERTIA = 0.8
 GAIN = 0.2
 
 
-class UnitDirections:
-    """Unit vectors at a uniform angle; splits differ in the random numbers they are drawn with."""
-
-    kind = "disjoint"
-    names = ("meta-train", "meta-validation", "meta-test")
-
-    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        if split not in self.names:
-            raise FamilyError(f"unknown split '{split}'{nearest(split, self.names)}")
-        angle = rng.uniform(0, 2 * np.pi, n)
-        return {"direction": np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)}
-
-
 class _Direction(AnalyticFamily):
     """Velocity v, observed, from rest: v <- 0.8 v + 0.2 push(action); reward v . d - cost |action|^2; horizon 50."""
 
     horizon = 50
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     task_space = spaces.Dict({"direction": spaces.Box(-1.0, 1.0, (2,), np.float32)})
-    splits = UnitDirections()
+    splits = DrawnSplits(directions("direction"))
     cost: ClassVar[float]
 
     def push(self, action: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily, known_variant
-from metarl.tasks import shared_splits
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.family import known_variant
+from metarl.families.splits import shared_splits
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,9 +8,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import known_variant
-from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
-from metarl.tasks import Splits, Tasks, UniformSplits, shared_splits
+from metarl.families.family import known_variant
+from metarl.families.mujoco import Motion, MujocoFamily, actions_in_words
+from metarl.families.splits import Splits, UniformSplits, shared_splits
+from metarl.families.tasks import Tasks
 from metarl_envs.splits import pearl_lists, uniform
 
 CONTROL_COST = 0.05

@@ -14,9 +14,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError
-from metarl.families import TaskFamily, known_variant
-from metarl.tasks import SPLITS, ListedSplits, Task
+from metarl.core.errors import FamilyError
+from metarl.families.family import TaskFamily, known_variant
+from metarl.families.splits import SPLITS, ListedSplits
+from metarl.families.tasks import Task
 
 GOALS = 50
 """Goals of an environment in each split, as in the published benchmarks."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
-from metarl.tasks import Task, UniformSplits
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.family import known_variant
+from metarl.families.splits import UniformSplits
+from metarl.families.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,9 +58,7 @@ class Navigation2D(AnalyticFamily):
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 
     def __init__(self, variant: str = "finn17") -> None:
-        if variant not in VARIANTS:
-            raise FamilyError(f"family 'navigation2d': unknown variant '{variant}'{nearest(variant, VARIANTS)}")
-        self.variant = variant
+        self.variant = known_variant(self.name, variant, VARIANTS)
         self._variant = chosen = VARIANTS[variant]
         self.action_space = spaces.Box(-chosen.action_bound, chosen.action_bound, (2,), np.float32)
         self.task_space = _goals(chosen.task_range)

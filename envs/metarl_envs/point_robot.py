@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily, known_variant
-from metarl.tasks import SPLITS, ListedSplits, Splits, Task, Tasks
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.family import known_variant
+from metarl.families.splits import SPLITS, ListedSplits, Splits
+from metarl.families.tasks import Task, Tasks
 from metarl_envs.splits import OTHER_TASKS, PEARL_SEED, DrawnSplits, on_circle
 
 if TYPE_CHECKING:

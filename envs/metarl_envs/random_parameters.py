@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import known_variant
-from metarl.mujoco_family import Motion, MujocoFamily, actions_in_words
-from metarl.tasks import Task, Tasks
+from metarl.families.family import known_variant
+from metarl.families.mujoco import Motion, MujocoFamily, actions_in_words
+from metarl.families.tasks import Task, Tasks
 from metarl_envs.splits import pearl_lists
 
 BASES = {"body_mass": 1.5, "body_inertia": 1.5, "geom_friction": 1.5, "dof_damping": 1.3}

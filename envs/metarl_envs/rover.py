@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from gymnasium import spaces
 
-from metarl.families import AnalyticFamily
-from metarl_envs.direction import UnitDirections
+from metarl.families.analytic import AnalyticFamily
+from metarl_envs.splits import DrawnSplits, directions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class RoverDirection(AnalyticFamily):
     observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
     task_space = spaces.Dict({"direction": spaces.Box(-1.0, 1.0, (2,), np.float32)})
-    splits = UnitDirections()
+    splits = DrawnSplits(directions("direction"))
     protocol: Mapping[str, str] = {
         "reward": "speed along d - 0.01 |a|^2",
         "actions": "speed and turn, clipped to [-1, 1]",

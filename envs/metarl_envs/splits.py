@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from metarl.errors import FamilyError, nearest
-from metarl.tasks import SPLITS, ListedSplits, Tasks, take_tasks, task_at
+from metarl.families.splits import SPLITS, ListedSplits, check_split
+from metarl.families.tasks import Tasks, number_of_tasks, take_tasks, task_at
 
 Draw = Callable[[Any, int], Tasks]
 """n tasks from a random generator of NumPy, new or legacy."""
@@ -28,8 +28,7 @@ class DrawnSplits:
         self.names = SPLITS[:3] if outside is None else SPLITS
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        if split not in self.names:
-            raise FamilyError(f"unknown split '{split}'{nearest(split, self.names)}")
+        check_split(split, self.names)
         drawn = self._outside if split == "out-of-distribution" else self._draw
         assert drawn is not None
         return drawn(rng, n)
@@ -49,11 +48,9 @@ def pearl_lists(draw: Draw, outside: Draw | None, *, training: int, test: int) -
     }
     if outside is not None:
         parts["out-of-distribution"] = outside(generator, OTHER_TASKS)
-    return ListedSplits({split: [task_at(part, i) for i in range(_size(part))] for split, part in parts.items()})
-
-
-def _size(tasks: Tasks) -> int:
-    return len(next(iter(tasks.values())))
+    return ListedSplits(
+        {split: [task_at(part, i) for i in range(number_of_tasks(part))] for split, part in parts.items()}
+    )
 
 
 def uniform(name: str, low: float, high: float, shape: tuple[int, ...] = ()) -> Draw:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from gymnasium import spaces
 
-from metarl.errors import FamilyError, nearest
-from metarl.families import AnalyticFamily
-from metarl.tasks import SPLITS, Tasks
+from metarl.families.analytic import AnalyticFamily
+from metarl.families.splits import SPLITS, check_split
+from metarl.families.tasks import Tasks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +26,7 @@ class RandomMDPs:
     names = SPLITS
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        if split not in self.names:
-            raise FamilyError(f"unknown split '{split}'{nearest(split, self.names)}")
+        check_split(split, self.names)
         concentration, deviation = (0.1, 2.0) if split == "out-of-distribution" else (1.0, 1.0)
         transitions, rewards = [], []
         for _ in range(n):  # task by task, so that more draws begin with the same tasks

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from metarl.adaptation import collect_adaptation
-from metarl.config import MamlConfig
-from metarl.inner import InnerRule
-from metarl.outer import AdamState, Metrics, adam_step, decayed, described, norm, recorded, sampling_score, slopes_of
-from metarl.problem import SampledProblem, mean_over_tasks
-from metarl.randomness import Key
-from metarl.tasks import Tasks
-from metarl.timing import Phases
-from metarl.types import Params, State
+from metarl.adaptation.adapter import GradientAdapter
+from metarl.adaptation.collect import collect_adaptation
+from metarl.adaptation.problem import SampledProblem
+from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.meta_gradient import grad, requires_grad, score_function_term
+from metarl.algorithms.metrics import Metrics, norm, to_metrics
+from metarl.config.algorithms import MamlConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks
 
 SEEDS_AXIS = True
 
@@ -20,7 +23,13 @@ def initial_state(theta: Params, config: MamlConfig) -> State:
 
 
 def meta_step(
-    state: State, problem: SampledProblem, tasks: Tasks, key: Key, rule: InnerRule, config: MamlConfig, progress: float
+    state: State,
+    problem: SampledProblem,
+    tasks: Tasks,
+    key: Key,
+    adapter: GradientAdapter,
+    config: MamlConfig,
+    progress: float,
 ) -> tuple[State, Metrics]:
     """One Adam step along the meta-gradient of the query loss, differentiated through all inner steps.
 
@@ -29,21 +38,21 @@ def meta_step(
     """
     phase = Phases()
     # The graph of the adaptation is recorded as it happens, so that nothing is computed twice.
-    theta = recorded(state["theta"])
-    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
+    theta = requires_grad(state["theta"])
+    data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase)
 
     with phase("gradient"):
         losses = problem.outer_loss(data.params, data.query)
         if config.inner.estimator == "e-maml":
-            losses = losses + sampling_score(problem, theta, data.supports, data.objective, rule)
+            losses = losses + score_function_term(problem, theta, data.supports, data.objective, adapter)
         loss = mean_over_tasks(losses)
-        gradient = slopes_of(loss, theta)
+        gradient = grad(loss, theta)
         moments = AdamState.from_params(state["optimiser"], theta)
         theta, moments = adam_step(state["theta"], gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {
-        **data.measured(),
+        **data.metrics(),
         "outer_loss": loss.detach(),
         "gradient_norm": norm(gradient),
     }
-    return {"theta": theta | data.remembered, "optimiser": moments.to_params()}, described(metrics, phase)
+    return {"theta": theta | data.carried, "optimiser": moments.to_params()}, to_metrics(metrics, phase)

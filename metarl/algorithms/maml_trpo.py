@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from metarl.adaptation import collect_adaptation
-from metarl.config import MamlTrpoConfig
-from metarl.inner import InnerRule
-from metarl.outer import Metrics, described, trust_region_step
-from metarl.problem import DistributionalProblem
-from metarl.randomness import Key
-from metarl.tasks import Tasks, number_of_tasks
-from metarl.timing import Phases
-from metarl.types import Params, State
+from metarl.adaptation.adapter import GradientAdapter
+from metarl.adaptation.collect import collect_adaptation
+from metarl.adaptation.problem import DistributionalProblem
+from metarl.algorithms.metrics import Metrics, to_metrics
+from metarl.algorithms.trust_region import trust_region_step
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks, number_of_tasks
 
 SEEDS_AXIS = True
 
@@ -25,7 +26,7 @@ def meta_step(
     problem: DistributionalProblem,
     tasks: Tasks,
     key: Key,
-    rule: InnerRule,
+    adapter: GradientAdapter,
     config: MamlTrpoConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
@@ -36,8 +37,8 @@ def meta_step(
     """
     phase = Phases()
     theta = state["theta"]
-    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
+    data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase)
     theta, metrics = trust_region_step(
-        problem, theta, data.supports, data.query, rule, number_of_tasks(tasks), config.trust_region, phase
+        problem, theta, data.supports, data.query, adapter, number_of_tasks(tasks), config.trust_region, phase
     )
-    return {"theta": theta | data.remembered}, described({**data.measured(), **metrics}, phase)
+    return {"theta": theta | data.carried}, to_metrics({**data.metrics(), **metrics}, phase)

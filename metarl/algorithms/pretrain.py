@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from metarl.adaptation import collect_adaptation
-from metarl.config import PretrainConfig
-from metarl.inner import InnerRule, stack
-from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm, trust_region_step
-from metarl.problem import DistributionalProblem, mean_over_tasks
-from metarl.randomness import Key
-from metarl.tasks import Tasks, number_of_tasks
-from metarl.timing import Phases
-from metarl.types import Params, State
+from metarl.adaptation.adapter import GradientAdapter, stack
+from metarl.adaptation.collect import collect_adaptation
+from metarl.adaptation.problem import DistributionalProblem
+from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.algorithms.metrics import Metrics, norm, to_metrics
+from metarl.algorithms.trust_region import trust_region_step
+from metarl.config.algorithms import PretrainConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks, number_of_tasks
 
 SEEDS_AXIS = True
 
@@ -26,7 +30,7 @@ def meta_step(
     problem: DistributionalProblem,
     tasks: Tasks,
     key: Key,
-    rule: InnerRule,
+    adapter: GradientAdapter,
     config: PretrainConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
@@ -34,16 +38,16 @@ def meta_step(
     phase = Phases()
     theta = state["theta"]
     n = number_of_tasks(tasks)
-    data = collect_adaptation(problem, theta, tasks, key, rule, 0, phase)
-    metrics: Metrics = data.measured()
+    data = collect_adaptation(problem, theta, tasks, key, adapter, 0, phase)
+    metrics: Metrics = data.metrics()
 
     if config.outer == "trpo":
-        theta, found = trust_region_step(problem, theta, [], data.query, rule, n, config.trust_region, phase)
-        return {"theta": theta}, described(metrics | found, phase)
+        theta, found = trust_region_step(problem, theta, [], data.query, adapter, n, config.trust_region, phase)
+        return {"theta": theta}, to_metrics(metrics | found, phase)
 
     with phase("gradient"):
-        loss, gradient = gradient_of(lambda at: mean_over_tasks(problem.outer_loss(stack(at, n), data.query)), theta)
+        loss, gradient = value_and_grad(lambda at: mean_over_tasks(problem.outer_loss(stack(at, n), data.query)), theta)
         moments = AdamState.from_params(state["optimiser"], theta)
         theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
     metrics |= {"outer_loss": loss, "gradient_norm": norm(gradient)}
-    return {"theta": theta, "optimiser": moments.to_params()}, described(metrics, phase)
+    return {"theta": theta, "optimiser": moments.to_params()}, to_metrics(metrics, phase)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metarl.adaptation import collect_adaptation
-from metarl.config import PrompConfig
-from metarl.inner import InnerRule, adapt_step, begin
-from metarl.outer import AdamState, Metrics, adam_step, decayed, described, gradient_of, norm
-from metarl.policies import Distribution
-from metarl.problem import ClippedProblem, mean_over_tasks
-from metarl.randomness import Key
-from metarl.tasks import Tasks, number_of_tasks
-from metarl.timing import Phases
-from metarl.types import Params, State
+from metarl.adaptation.adapter import GradientAdapter, replay_steps
+from metarl.adaptation.collect import collect_adaptation
+from metarl.adaptation.problem import ClippedProblem, Distribution
+from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.algorithms.metrics import Metrics, norm, to_metrics
+from metarl.config.algorithms import PrompConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks, number_of_tasks
 
 SEEDS_AXIS = True
 
@@ -24,7 +26,13 @@ def initial_state(theta: Params, config: PrompConfig) -> State:
 
 
 def meta_step(
-    state: State, problem: ClippedProblem, tasks: Tasks, key: Key, rule: InnerRule, config: PrompConfig, progress: float
+    state: State,
+    problem: ClippedProblem,
+    tasks: Tasks,
+    key: Key,
+    adapter: GradientAdapter,
+    config: PrompConfig,
+    progress: float,
 ) -> tuple[State, Metrics]:
     """`epochs` Adam steps on the clipped query loss of the adapted policies, plus the inner KL (equation 15).
 
@@ -34,33 +42,33 @@ def meta_step(
     phase = Phases()
     theta = state["theta"]
     n = number_of_tasks(tasks)
-    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase)
+    data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase)
 
     with phase("gradient"):
         collecting: list[Distribution] = []
 
         def objective(candidate: Params) -> Tensor:
-            at, moved = begin(candidate, n), []
-            for step, support in enumerate(data.supports):
-                policy = problem.distribution(at.params, support)
+            states = replay_steps(problem.inner_loss, candidate, data.supports, adapter, n)
+            moved = []
+            for step, (support, state) in enumerate(zip(data.supports, states, strict=False)):
+                policy = problem.distribution(state.params, support)
                 if step == len(collecting):  # the first epoch is at the parameters that collected the data
                     collecting.append(type(policy)(*(part.detach() for part in policy)))
                 moved.append(problem.divergence(policy, collecting[step], support))
-                at = adapt_step(problem.inner_loss, at, support, rule)
-            clipped = problem.clipped_loss(at.params, data.query, config.clip)
+            clipped = problem.clipped_loss(next(states).params, data.query, config.clip)
             return mean_over_tasks(clipped + config.inner_kl_penalty * torch.stack(moved).mean(0))
 
         moments = AdamState.from_params(state["optimiser"], theta)
         losses = []
         for _ in range(config.epochs):
-            loss, gradient = gradient_of(objective, theta)
+            loss, gradient = value_and_grad(objective, theta)
             losses.append(loss)
             theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
 
     metrics = {
-        **data.measured(),
+        **data.metrics(),
         "outer_loss": losses[0],
         "outer_loss_before_last_epoch": losses[-1],
         "gradient_norm": norm(gradient),
     }
-    return {"theta": theta | data.remembered, "optimiser": moments.to_params()}, described(metrics, phase)
+    return {"theta": theta | data.carried, "optimiser": moments.to_params()}, to_metrics(metrics, phase)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from metarl.adaptation import collect_adaptation
-from metarl.config import ReptileConfig
-from metarl.inner import InnerRule, stack
-from metarl.outer import Metrics, described, norm, reptile_state, reptile_step
-from metarl.problem import Problem, mean_over_tasks
-from metarl.randomness import Key
-from metarl.tasks import Tasks, number_of_tasks
-from metarl.timing import Phases
-from metarl.types import Params, State
+from metarl.adaptation.adapter import GradientAdapter, stack
+from metarl.adaptation.collect import collect_adaptation
+from metarl.adaptation.problem import Problem
+from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.metrics import Metrics, norm, to_metrics
+from metarl.config.algorithms import ReptileConfig, ReptileOptions
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks, number_of_tasks
 
 SEEDS_AXIS = True
 
@@ -20,7 +22,13 @@ def initial_state(theta: Params, config: ReptileConfig) -> State:
 
 
 def meta_step(
-    state: State, problem: Problem, tasks: Tasks, key: Key, rule: InnerRule, config: ReptileConfig, progress: float
+    state: State,
+    problem: Problem,
+    tasks: Tasks,
+    key: Key,
+    adapter: GradientAdapter,
+    config: ReptileConfig,
+    progress: float,
 ) -> tuple[State, Metrics]:
     """Move theta towards the mean of the adapted parameters; nothing is differentiated through.
 
@@ -29,13 +37,36 @@ def meta_step(
     """
     phase = Phases()
     theta = state["theta"]
-    data = collect_adaptation(problem, theta, tasks, key, rule, config.inner.steps, phase, query=False)
+    data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase, query=False)
 
     with phase("difference"):
         start = stack(theta, number_of_tasks(tasks))
-        away = {name: mean_over_tasks(value - data.params[name]) for name, value in start.items()}
-        after = reptile_step(state, away, config, progress)
-        after["theta"] |= data.remembered
+        pseudo_gradient = {name: mean_over_tasks(value - data.params[name]) for name, value in start.items()}
+        after = reptile_step(state, pseudo_gradient, config, progress)
+        after["theta"] |= data.carried
 
-    metrics = {**data.measured(), "difference_norm": norm(away)}
-    return after, described(metrics, phase)
+    metrics = {**data.metrics(), "difference_norm": norm(pseudo_gradient)}
+    return after, to_metrics(metrics, phase)
+
+
+def reptile_step(state: State, pseudo_gradient: Params, options: ReptileOptions, progress: float) -> State:
+    """theta moved against `away`, its mean difference from the adapted parameters (Nichol et al. 2018, algorithm 2).
+
+    Plain: theta - step_size * away, the step size falling linearly to zero. With Adam the difference takes the place of
+    the gradient, as section 2 of the paper suggests.
+    """
+    theta, factor = state["theta"], decayed(options.adam.decay, progress)
+    if options.outer == "plain":
+        return {
+            "theta": {name: value - factor * options.step_size * pseudo_gradient[name] for name, value in theta.items()}
+        }
+    moments = AdamState.from_params(state["optimiser"], theta)
+    theta, moments = adam_step(theta, pseudo_gradient, moments, options.adam, factor)
+    return {"theta": theta, "optimiser": moments.to_params()}
+
+
+def reptile_state(theta: Params, options: ReptileOptions) -> State:
+    """theta, with the moments of Adam where that moves it."""
+    if options.outer == "plain":
+        return {"theta": theta}
+    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}

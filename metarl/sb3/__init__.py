@@ -5,19 +5,36 @@ Stable-Baselines3 itself is imported when something here needs it, and reading i
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "export_model": "metarl.sb3.export",
-    "read_model": "metarl.sb3.model_files",
-    "episodes_of": "metarl.sb3.measuring",
-}
+from metarl.core.imports import lazy_door
 
-__all__ = list(_HOMES)
+if TYPE_CHECKING:
+    from metarl.sb3.acting import episodes_of as episodes_of
+    from metarl.sb3.export import export_model as export_model
+    from metarl.sb3.model_files import read_model as read_model
+    from metarl.sb3.model_setup import Fixed as Fixed
+    from metarl.sb3.model_setup import ModelSetup as ModelSetup
+    from metarl.sb3.names import VALUE as VALUE
+    from metarl.sb3.names import from_sb3 as from_sb3
+    from metarl.sb3.names import is_actor_critic as is_actor_critic
+    from metarl.sb3.names import to_sb3 as to_sb3
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'metarl.sb3' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "metarl.sb3.acting": ("episodes_of",),
+        "metarl.sb3.export": ("export_model",),
+        "metarl.sb3.model_files": ("read_model",),
+        "metarl.sb3.model_setup": (
+            "Fixed",
+            "ModelSetup",
+        ),
+        "metarl.sb3.names": (
+            "VALUE",
+            "from_sb3",
+            "is_actor_critic",
+            "to_sb3",
+        ),
+    },
+)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from gymnasium import spaces
 
-from metarl.errors import EnvironmentFault, MetarlError
-from metarl.families import TaskFamily
-from metarl.tasks import Tasks, number_of_tasks, task_at
+from metarl.families.family import TaskFamily
+from metarl.families.tasks import Tasks, number_of_tasks, task_at
+from metarl.families.vector import environment_faults
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -48,13 +48,8 @@ class LearningEnv(gymnasium.Wrapper):
         return self._named("step", action)  # type: ignore[no-any-return]
 
     def _named(self, method: str, *positional: Any, **arguments: Any) -> Any:
-        try:
+        with environment_faults(f"family '{self._family.name}', task {self._given}", method):
             return getattr(self.env, method)(*positional, **arguments)
-        except MetarlError:
-            raise
-        except Exception as error:
-            place = f"family '{self._family.name}', task {self._given}"
-            raise EnvironmentFault(f"{place}: {method} raised {type(error).__name__}: {error}") from error
 
 
 def learning_envs(family: TaskFamily, tasks: Tasks, n_envs: int = 1) -> VecEnv:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metarl.agent import load
-from metarl.builder import as_trained, build_family
-from metarl.checkpoint import load_selected
-from metarl.errors import ConfigError, RunError
-from metarl.families import TaskFamily
-from metarl.randomness import Key
-from metarl.run_directory import read_config
+from metarl.adaptation.parameters import as_trained
+from metarl.config.sb3 import ON_POLICY, Sb3Config
+from metarl.config.validation import check_least
+from metarl.core.errors import ConfigError, RunError
+from metarl.core.params import Params
+from metarl.core.prng import Key
+from metarl.families.family import TaskFamily
+from metarl.families.tasks import Task, Tasks, batch_tasks
+from metarl.rl.setup import build_family, fitted_params
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config
+from metarl.runs.policy_files import read_policy
+from metarl.sb3.acting import private_randomness
+from metarl.sb3.adapter import Sb3Adapter
 from metarl.sb3.environments import learning_envs
 from metarl.sb3.learner import (
     Learner,
@@ -21,11 +28,7 @@ from metarl.sb3.learner import (
     parameters_of,
     policy_arguments,
 )
-from metarl.sb3.measuring import private_randomness
 from metarl.sb3.names import to_sb3
-from metarl.sb3_config import ON_POLICY, Sb3Config
-from metarl.tasks import Task, Tasks, batch_tasks
-from metarl.validation import check_least
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -63,7 +66,7 @@ def export_model(
             raise ConfigError(f"--settings = {settings}; expected none: {place} has those that it was trained with")
         family = build_family(config)
         learner = Learner(config, family)
-        theta = as_trained(config, learner, load_selected(place, checkpoint)[0]["theta"], str(place))
+        theta = _trained(config, learner, place, checkpoint)
         with private_randomness(key):
             model = learner.starting(theta, _one_task(family, task, key), key, config.inner.lr)
     else:
@@ -73,19 +76,25 @@ def export_model(
         kind = algorithm_class(name)
         settings = settings or {}
         check_arguments(kind, settings, "--settings")
-        agent = load(place, checkpoint)
-        family = build_family(agent.config)
+        saved = read_policy(place, checkpoint)
+        params = fitted_params(saved.config, saved.spaces, saved.params, str(place))
+        family = build_family(saved.config)
         env = learning_envs(family, _one_task(family, task, key))
         with private_randomness(key) as drawn:
-            arguments: dict[str, Any] = {"gamma": agent.config.gamma, "seed": drawn, "device": "cpu", **settings}
-            model = kind("MlpPolicy", env, policy_kwargs=policy_arguments(agent.config.policy, name), **arguments)
-        give_parameters(model, parameters_of(model) | to_sb3(agent.params, agent.config.policy.min_log_std))
+            arguments: dict[str, Any] = {"gamma": saved.config.gamma, "seed": drawn.seed, "device": "cpu", **settings}
+            model = kind("MlpPolicy", env, policy_kwargs=policy_arguments(saved.config.policy, name), **arguments)
+        give_parameters(model, parameters_of(model) | to_sb3(params, saved.config.policy.min_log_std))
     if path is not None:
         try:
             model.save(path)
         except OSError as error:
             raise RunError(f"{path}: cannot be written: {error.strerror}") from None
     return model
+
+
+def _trained(config: Sb3Config, learner: Learner, place: Path, checkpoint: str) -> Params:
+    adapter = Sb3Adapter(learner, config.inner.lr, config.sb3.timesteps)
+    return as_trained(adapter, learner, load_selected(place, checkpoint)[0]["theta"], str(place))
 
 
 def _one_task(family: TaskFamily, task: Task | None, key: Key) -> Tasks:

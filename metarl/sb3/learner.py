@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from metarl.config import PolicyConfig
-from metarl.errors import ConfigError, Divergence, nearest
-from metarl.families import TaskFamily
-from metarl.randomness import Key
+from metarl.config.run import PolicyConfig
+from metarl.config.sb3 import ON_POLICY, Sb3Config
+from metarl.core.errors import ConfigError, Divergence, nearest
+from metarl.core.params import Params
+from metarl.core.prng import Key
+from metarl.families.family import TaskFamily
+from metarl.families.tasks import Tasks
+from metarl.sb3.acting import private_randomness, seed_of
 from metarl.sb3.environments import learning_envs
-from metarl.sb3.measuring import private_randomness, seed_of
 from metarl.sb3.model_files import is_target
 from metarl.sb3.names import critic_names
-from metarl.sb3_config import ON_POLICY, Sb3Config
-from metarl.tasks import Tasks
-from metarl.types import Params
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnv
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
 ENTROPY = "log_ent_coef"
 """SAC's learned entropy coefficient, a parameter beside the policy's."""
 

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.errors import RunError
-from metarl.types import Params
+from metarl.core.errors import RunError
+from metarl.core.params import Params
 
 ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu"}
 
 MOST_INFLATION = 4
 """Times its own size that an archive may unpack to: `model.save` and torch store what they write uncompressed."""
+
 MOST_DESCRIPTION = 16 << 20
 """Bytes of the JSON description, which holds no arrays."""
 
@@ -47,7 +48,7 @@ def read_model(path: Path | str) -> SavedModel:
             learned = _tensors(archive.read("pytorch_variables.pth"))
             if archive.getinfo("data").file_size > MOST_DESCRIPTION:
                 raise ValueError(f"its description has more than {MOST_DESCRIPTION >> 20} MiB")
-            described = json.loads(archive.read("data"))
+            to_metrics = json.loads(archive.read("data"))
     except OSError as error:
         raise RunError(f"{place}: cannot be read: {error.strerror or error}") from None
     except KeyError as error:
@@ -60,9 +61,9 @@ def read_model(path: Path | str) -> SavedModel:
     params = {name: value for name, value in policy.items() if not is_target(name)}
     if "log_ent_coef" in learned:
         params["log_ent_coef"] = learned["log_ent_coef"].detach()
-    if isinstance(described, dict) and described.get("use_sde") is True:
+    if isinstance(to_metrics, dict) and to_metrics.get("use_sde") is True:
         raise RunError(f"{place}: explores by state-dependent noise (use_sde = true); expected independent noise")
-    return SavedModel(params, _activation(described, params))
+    return SavedModel(params, _activation(to_metrics, params))
 
 
 def is_target(name: str) -> bool:
@@ -96,12 +97,12 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
     return {str(name): value.detach() for name, value in loaded.items()}
 
 
-def _activation(described: Any, params: Params) -> str | None:
+def _activation(to_metrics: Any, params: Params) -> str | None:
     """The policy's activation by the description's readable part; what is not said there is the default."""
-    told = described.get("policy_kwargs", {}) if isinstance(described, dict) else {}
-    if not isinstance(told, dict):
+    info = to_metrics.get("policy_kwargs", {}) if isinstance(to_metrics, dict) else {}
+    if not isinstance(info, dict):
         return None
-    if "activation_fn" not in told:
+    if "activation_fn" not in info:
         return "tanh" if "action_net.weight" in params else "relu"
-    name = str(told["activation_fn"]).rpartition(".")[2].rstrip("'>")
+    name = str(info["activation_fn"]).rpartition(".")[2].rstrip("'>")
     return ACTIVATIONS.get(name)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 
-from metarl.errors import ConfigError, RunError
-from metarl.inner import RATE
-from metarl.normalisation import folded
-from metarl.types import CONTEXT, MEMORY, Params
+from metarl.core.errors import ConfigError, RunError
+from metarl.core.params import CONTEXT, MEMORY, RATE, Params
+from metarl.rl.normalisation import folded
 
 HIDDEN = "mlp_extractor.policy_net"
+
 HEAD = "action_net"
+
 VALUE = ("mlp_extractor.value_net.", "value_net.")
 
 

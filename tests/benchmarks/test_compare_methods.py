@@ -4,12 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
-
 from benchmarks.rl import compare_methods
-from benchmarks.rl.methods import SUITES, methods_on
-from metarl.config_files import load_preset
-from metarl.run_directory import read_metrics
-from metarl.validation import validate
+
+from benchmarks.results.methods import SUITES, methods_on
+from metarl.config.toml import load_preset
+from metarl.config.validation import validate
+from metarl.runs.directory import read_metrics
 
 COLLECTIONS = {"maml": 2, "maml-trpo": 2, "promp": 2, "reptile": 3, "pretrain": 1}
 
@@ -66,10 +66,10 @@ def test_the_two_best_trials_are_repeated_where_seeds_differ(monkeypatch, tmp_pa
 
 
 def test_the_table_is_made(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("metarl.comparison.VALIDATION_TASKS", 2)
-    monkeypatch.setattr("metarl.comparison.VALIDATION_EPISODES", 2)
-    monkeypatch.setattr("metarl.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.comparison.RESAMPLES", 50)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 50)
     monkeypatch.setitem(SUITES, "coupled-direction", replace(SUITES["coupled-direction"], budget=100_000))
     options = compare_methods.Options(
         out=tmp_path,
@@ -92,7 +92,7 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     (run,) = (place / "maml").glob(f"{config.adam.lr:.4g}-{config.inner.lr:.4g}-seed-1")
     assert len(read_metrics(run)) == config.iterations
     # Made again, nothing is trained again.
-    monkeypatch.setattr("metarl.training.Training.iterate", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("metarl.training.loop.Training.iterate", lambda self: pytest.fail("trained again"))
     compare_methods.main(options)
 
 

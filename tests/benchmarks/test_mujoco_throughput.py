@@ -15,7 +15,7 @@ def test_both_ratios_in_one_run(tmp_path, monkeypatch, capsys):
     family = load_or_skip("cheetah-vel")
     family.horizon = 4
     monkeypatch.setattr(mujoco_throughput, "ASYNC_ENVS", 2)
-    monkeypatch.setattr("metarl.plugins.load_family", lambda name: family)
+    monkeypatch.setattr("metarl.families.registry.load_family", lambda name: family)
     throughput.main(
         [
             "--family",

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from benchmarks import sampling_throughput, throughput
-from metarl.plugins import load_family
+from benchmarks.speed import sampling as sampling_throughput
+from benchmarks.speed import throughput
+from metarl.families.registry import load_family
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ PARAMETERS = 2 * 64 + 64 + 64 * 64 + 64 + 64 * 2 + 2 + 2
 def test_what_two_processes_exchange_is_a_matter_of_parameters():
     options = scaling.Options(iterations=1, episodes=2)
     found = scaling.run(scaling.Arrangement(2, 1, 3), options)
-    exchanged, value = found["exchanged_bytes"], 4
-    assert exchanged["adapt"] == 0
-    assert exchanged["gradient"] == value * (PARAMETERS + 2)  # the loss with the number of tasks
+    bytes_sent, value = found["exchanged_bytes"], 4
+    assert bytes_sent["adapt"] == 0
+    assert bytes_sent["gradient"] == value * (PARAMETERS + 2)  # the loss with the number of tasks
     products = 1 + 10  # one when the pull-back is recorded
-    assert exchanged["curvature"] == value * products * PARAMETERS + 8
-    assert exchanged["line_search"] == 4 * value * (1 + found["backtracks"])
-    assert exchanged["state"] == value * PARAMETERS + 8  # with the number of transitions
+    assert bytes_sent["curvature"] == value * products * PARAMETERS + 8
+    assert bytes_sent["line_search"] == 4 * value * (1 + found["backtracks"])
+    assert bytes_sent["state"] == value * PARAMETERS + 8  # with the number of transitions
     assert len(found["seconds"]) == 1
     assert found["beside_iterations"] > 0
 

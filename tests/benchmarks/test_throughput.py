@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import naive_maml_trpo as naive
-from metarl.builder import build_family, build_problem, build_rule
-from metarl.inner import adapt_step, begin, replay, stack
-from metarl.problem import mean_over_tasks
-from metarl.randomness import Key
-from metarl.returns import fit_to_returns, policy_batch
-from metarl.trust_region import GaussNewton, ravel
-from metarl.types import Episodes
+from benchmarks.speed import naive
+from metarl.adaptation.adapter import adapt_step, initial_state, replay, stack
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.algorithms.trust_region import GaussNewton, ravel
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.prng import Key
+from metarl.rl.advantages import fit_to_returns, policy_batch
+from metarl.rl.data import Episodes
+from metarl.rl.setup import build_family, build_problem
 from metarl_envs.navigation2d import VARIANTS, Navigation2D
 
 ROOT = Path(__file__).parents[2]
@@ -37,20 +38,20 @@ def ragged(batch):
 def collected(tiny_config, policy, theta):
     """A problem with support and query data of three tasks, in float64."""
     config = replace(tiny_config, dtype="float64")
-    family, rule = build_family(config), build_rule(config)
+    family, adapter = build_family(config), gradient_adapter(config.inner)
     problem = build_problem(config, family, policy)
     key = Key.from_seed(5)
     tasks = family.sample_tasks(3, "meta-train", key.generator())
     support = ragged(problem.collect(stack(theta, 3), tasks, key.at(0)).data)
-    params = adapt_step(problem.inner_loss, begin(theta, 3), support, rule).params
+    params = adapt_step(problem.inner_loss, initial_state(theta, 3), support, adapter).params
     query = ragged(problem.collect(params, tasks, key.at(1)).data)
-    return problem, rule, support, query
+    return problem, adapter, support, query
 
 
 def test_the_naive_meta_gradient_is_the_library_s(collected, theta):
-    problem, rule, support, query = collected
+    problem, adapter, support, query = collected
     leaves = {name: value.clone().requires_grad_() for name, value in theta.items()}
-    loss = mean_over_tasks(problem.outer_loss(replay(problem.inner_loss, leaves, [support], rule, 3), query))
+    loss = mean_over_tasks(problem.outer_loss(replay(problem.inner_loss, leaves, [support], adapter, 3), query))
     expected = torch.autograd.grad(loss, list(leaves.values()))
     found = naive.meta_gradient(theta, support, query, lr=LR)
     for name, value in zip(leaves, expected, strict=True):
@@ -58,10 +59,10 @@ def test_the_naive_meta_gradient_is_the_library_s(collected, theta):
 
 
 def test_the_naive_hessian_of_the_kl_is_the_library_s_product(collected, theta):
-    problem, rule, support, query = collected
+    problem, adapter, support, query = collected
 
     def distribution(at):
-        return problem.distribution(replay(problem.inner_loss, at, [support], rule, 3), query)
+        return problem.distribution(replay(problem.inner_loss, at, [support], adapter, 3), query)
 
     vector = torch.randn(len(ravel(theta)), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = GaussNewton(distribution, theta, query.weights, damping=0.0)(vector)
@@ -115,7 +116,7 @@ def test_naive_data_have_the_library_s_advantages(tiny_config, theta):
 def test_the_benchmark_runs(tmp_path):
     path = tmp_path / "throughput.json"
     small = ["--iterations", "1", "--naive-iterations", "1", "--tasks", "2", "--episodes", "2"]
-    command = [sys.executable, "-m", "benchmarks.throughput", *small, "--json", str(path)]
+    command = [sys.executable, "-m", "benchmarks.speed.iteration", *small, "--json", str(path)]
     # One thread: where other programs hold the cores, two of them wait for one another most of the time.
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metarl.errors import FamilyError
+from metarl.core.errors import FamilyError
 from metarl_envs.bandit import BernoulliBandit
 
 

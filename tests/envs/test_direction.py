@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from metarl.errors import FamilyError
+from metarl.core.errors import FamilyError
 from metarl_envs.direction import CoupledDirection, PointDirection
 
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import load_or_skip
 
 import metarl
-from metarl.plugins import registered
+from metarl.families.registry import registered
 
 
 @pytest.mark.parametrize("name", sorted(registered()))

@@ -6,13 +6,15 @@ import torch
 
 pytest.importorskip("metaworld", reason="the metaworld extra is not installed")
 
-from metarl.config import MamlTrpoConfig, PolicyConfig
-from metarl.errors import FamilyError
-from metarl.lanes import make_lanes
-from metarl.plugins import family_variants, load_family
-from metarl.run_directory import read_metrics
-from metarl.tasks import SPLITS, number_of_tasks, task_at
-from metarl.training import train
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.run import PolicyConfig
+from metarl.core.errors import FamilyError
+from metarl.families.registry import family_variants, load_family
+from metarl.families.splits import SPLITS
+from metarl.families.tasks import number_of_tasks, task_at
+from metarl.families.vec_env import make_vec_env
+from metarl.runs.directory import read_metrics
+from metarl.training.start import train
 
 ENVIRONMENT = "reach-v3"
 """Its resets are the cheapest."""
@@ -120,18 +122,18 @@ def test_pushing_towards_the_goal_succeeds_at_some_step_of_the_episode():
     task = task_at(family.sample_tasks(1, "meta-train", np.random.default_rng(0)), 0)
     tasks = {name: np.asarray(value)[None] for name, value in task.items()}
     expert = ENV_POLICY_MAP[ENVIRONMENT]()
-    lanes = make_lanes(family, tasks, 1, device="cpu", dtype=torch.float64)
+    envs = make_vec_env(family, tasks, 1, device="cpu", dtype=torch.float64)
     for moves, reached in ((True, True), (False, False)):
-        observation = lanes.reset(torch.ones(1, 1, dtype=torch.int64) << 33)
+        observation = envs.reset(torch.ones(1, 1, dtype=torch.int64) << 33)
         flags = []
         for _ in range(100):
             seen = observation[0, 0].numpy().copy()
-            seen[-3:] = lanes.env.envs[0].unwrapped._target_pos
+            seen[-3:] = envs.env.envs[0].unwrapped._target_pos
             action = expert.get_action(seen) if moves else np.zeros(4)
-            observation, _, _ = lanes.step(torch.as_tensor(action)[None, None])
-            flags.append(bool(lanes.succeeded))
+            observation, _, _ = envs.step(torch.as_tensor(action)[None, None])
+            flags.append(bool(envs.succeeded))
         assert any(flags) == reached
-    lanes.close()
+    envs.close()
 
 
 def test_a_variant_may_follow_the_name():

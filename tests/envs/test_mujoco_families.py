@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import load_or_skip
 
-from metarl.tasks import number_of_tasks, task_at
+from metarl.families.tasks import number_of_tasks, task_at
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 
 import mujoco
 
-from metarl.errors import FamilyError
+from metarl.core.errors import FamilyError
 
 
 def stepped(name, variant, task, actions=12):

@@ -9,8 +9,8 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metarl.errors import FamilyError
-from metarl.families import ObserveTask
+from metarl.core.errors import FamilyError
+from metarl.families.observe_task import ObserveTask
 from metarl_envs.navigation2d import Navigation2D
 
 VARIANTS = list(Navigation2D.variants)
@@ -119,23 +119,25 @@ def test_the_batch_is_its_single_environments(variant, tasks, episodes, seed, ob
     seeds = rng.integers(2**40, size=tasks * episodes).tolist()
     observations, _ = vector.reset(seed=seeds)
     singles = []
-    for lane, lane_seed in enumerate(seeds):
-        env = family.make({k: v[lane // episodes] for k, v in batch.items()})
-        np.testing.assert_array_equal(env.reset(seed=lane_seed)[0], observations[lane])
+    for env_index, lane_seed in enumerate(seeds):
+        env = family.make({k: v[env_index // episodes] for k, v in batch.items()})
+        np.testing.assert_array_equal(env.reset(seed=lane_seed)[0], observations[env_index])
         singles.append(env)
     for _ in range(12):
         actions = rng.normal(0, family.action_space.high[0], (tasks * episodes, 2)).astype(np.float32)
         observations, rewards, terminated, truncated, _ = vector.step(actions)
-        for lane, env in enumerate(singles):
-            single = env.step(actions[lane])
-            np.testing.assert_allclose(observations[lane], single[0], atol=1e-6)
-            assert rewards[lane] == pytest.approx(single[1], abs=1e-6)
-            assert (terminated[lane], truncated[lane]) == single[2:4]
+        for env_index, env in enumerate(singles):
+            single = env.step(actions[env_index])
+            np.testing.assert_allclose(observations[env_index], single[0], atol=1e-6)
+            assert rewards[env_index] == pytest.approx(single[1], abs=1e-6)
+            assert (terminated[env_index], truncated[env_index]) == single[2:4]
         ended = terminated | truncated | (rng.random(tasks * episodes) < 0.2)
         if ended.any():
             observations, _ = vector.reset(seed=seeds, options={"reset_mask": ended})
-            for lane in np.flatnonzero(ended):
-                np.testing.assert_array_equal(singles[lane].reset(seed=seeds[lane])[0], observations[lane])
+            for env_index in np.flatnonzero(ended):
+                np.testing.assert_array_equal(
+                    singles[env_index].reset(seed=seeds[env_index])[0], observations[env_index]
+                )
 
 
 def test_functions_take_any_leading_shape_and_dtype():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metarl.errors import FamilyError
-from metarl.tasks import number_of_tasks
+from metarl.core.errors import FamilyError
+from metarl.families.tasks import number_of_tasks
 from metarl_envs.point_robot import PointRobot, SparsePointRobot
 
 

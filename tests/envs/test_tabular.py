@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from metarl.analytic_lanes import AnalyticLanes
-from metarl.errors import FamilyError
-from metarl.families import ObserveTask
+from metarl.core.errors import FamilyError
+from metarl.families.analytic_env import AnalyticVecEnv
+from metarl.families.observe_task import ObserveTask
 from metarl_envs.tabular import ACTIONS, STATES, TabularMDP
 
 
@@ -56,9 +56,9 @@ def test_more_tasks_begin_with_the_same(family):
 def test_transitions_and_rewards_have_their_distribution(family):
     """One step of 20,000 lanes from state 0 with action 3, for two tasks."""
     tasks = drawn(family, 2)
-    lanes = AnalyticLanes(family, tasks, 20_000, dtype=torch.float64)
-    lanes.reset(torch.arange(40_000).reshape(2, 20_000))
-    observed, reward, ended = lanes.step(torch.full((2, 20_000), 3))
+    envs = AnalyticVecEnv(family, tasks, 20_000, dtype=torch.float64)
+    envs.reset(torch.arange(40_000).reshape(2, 20_000))
+    observed, reward, ended = envs.step(torch.full((2, 20_000), 3))
     assert not ended.any()
     np.testing.assert_allclose(observed.mean(1), tasks["transitions"][:, 0, 3], atol=0.012)
     np.testing.assert_allclose(reward.mean(1), tasks["rewards"][:, 0, 3], atol=0.03)
@@ -72,12 +72,12 @@ def test_each_lane_steps_from_its_own_state(family):
         "transitions": np.eye(STATES, dtype=np.float32)[(s + a + 1) % STATES][None],
         "rewards": (10.0 * s + a).astype(np.float32)[None],
     }
-    lanes = AnalyticLanes(family, task, 5)
-    lanes.reset(torch.arange(5).reshape(1, 5))
+    envs = AnalyticVecEnv(family, task, 5)
+    envs.reset(torch.arange(5).reshape(1, 5))
     actions = torch.arange(5).reshape(1, 5)
-    first, _, _ = lanes.step(actions)
+    first, _, _ = envs.step(actions)
     assert first.argmax(-1).tolist() == [[1, 2, 3, 4, 5]]
-    second, reward, _ = lanes.step(actions)
+    second, reward, _ = envs.step(actions)
     assert second.argmax(-1).tolist() == [[2, 4, 6, 8, 0]]
     np.testing.assert_allclose(reward, [[10, 21, 32, 43, 54]], atol=4)
 
@@ -85,9 +85,9 @@ def test_each_lane_steps_from_its_own_state(family):
 def test_rounding_leads_to_no_state_beyond_the_last(family):
     task = {name: value[:1].copy() for name, value in drawn(family, 1).items()}
     task["transitions"][...] = 0.0999  # sums to 0.999
-    lanes = AnalyticLanes(family, task, 5000)
-    lanes.reset(torch.arange(5000).reshape(1, 5000))
-    observed, _, _ = lanes.step(torch.zeros(1, 5000, dtype=torch.int64))
+    envs = AnalyticVecEnv(family, task, 5000)
+    envs.reset(torch.arange(5000).reshape(1, 5000))
+    observed, _, _ = envs.step(torch.zeros(1, 5000, dtype=torch.int64))
     assert bool((observed.sum(-1) == 1).all())
 
 

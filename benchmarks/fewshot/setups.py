@@ -1,0 +1,224 @@
+"""The few-shot benchmarks as workloads of metarl's training, evaluation and comparison."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from benchmarks.fewshot import image_folder, images, omniglot, sinusoids
+from benchmarks.fewshot.configs import (
+    FewShotConfig,
+    FolderConfig,
+    ImagesConfig,
+    OmniglotConfig,
+    PrototypeOptions,
+    SinusoidConfig,
+)
+from benchmarks.fewshot.conv4 import Conv4
+from benchmarks.fewshot.supervised import (
+    Examples,
+    Pooled,
+    Prototypes,
+    Supervised,
+    accuracy,
+    cross_entropy,
+    negative_squared_error,
+    relabelled,
+    squared_error,
+)
+from metarl.adaptation.gradient import GradientDescent, gradient_adapter
+from metarl.adaptation.setup import Model
+from metarl.config.algorithms import PretrainOptions
+from metarl.core.machine import DTYPES
+from metarl.core.params import Params
+from metarl.core.prng import Key
+from metarl.families.splits import Splits, UniformSplits
+from metarl.families.tasks import Tasks
+from metarl.rl.networks import ContextNetwork, Network, StackedMLP
+
+PIXELS_AT_ONCE = 1_000_000
+"""Of all images that an evaluation shows to the network in one call; a pixel takes about a kilobyte there."""
+
+
+class FewShot(ABC):
+    """What all few-shot benchmarks have in common."""
+
+    model: Model
+    splits: Splits
+    task_space: spaces.Dict
+
+    def __init__(self, config: FewShotConfig) -> None:
+        self.config = config
+        self.name, self.variant = config.task_name()
+        self.dtype, self.device = DTYPES[config.dtype], torch.device(config.device)
+
+    def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        return self.splits.sample(n, split, rng)
+
+    @abstractmethod
+    def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
+        """Examples of every task, on the CPU."""
+
+    def draw_with(self, *, training: bool) -> Callable[[Tasks], Examples]:
+        """The draw of training, or that of measurements."""
+        config = self.config
+        shots = (config.train_shots or config.shots) if training else config.shots
+        queries = config.queries if training else config.test_queries
+
+        def drawn(tasks: Tasks) -> Examples:
+            return Examples(*(part.to(self.device) for part in self.draw(tasks, shots=shots, queries=queries)))
+
+        return drawn
+
+    def adapter(self, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
+        """Gradient steps by the options of the inner loop, at other rates where they are given."""
+        return gradient_adapter(self.config.inner, lr, later_lr)
+
+    @abstractmethod
+    def problem(self, *, training: bool) -> Supervised: ...
+
+    def at_test(self, theta: Params, key: Key) -> Params:
+        return theta
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def support(self) -> int:
+        """Support examples of a task when adaptation is measured."""
+        return self.config.shots
+
+    def budget(self, steps: int) -> dict[str, Any]:
+        seen = min(self.config.minibatch or self.support, self.support)
+        return {
+            "budget": f"{seen} of {self.support} support examples",
+            "shots": self.config.shots,
+            "queries": self.config.test_queries,
+            "examples": [step * seen for step in range(steps + 1)],
+        }
+
+    @abstractmethod
+    def protocol(self) -> Mapping[str, Any]: ...
+
+    def close(self) -> None:  # noqa: B027 (nothing to override)
+        """Nothing is held."""
+
+
+class Sinusoids(FewShot):
+    """Regression of sine curves by a multi-layer perceptron, with context parameters where CAVIA asks for them."""
+
+    def __init__(self, config: SinusoidConfig) -> None:
+        super().__init__(config)
+        self.config: SinusoidConfig = config
+        self.task_space = sinusoids.task_space(config.variant)
+        self.splits = UniformSplits(self.task_space)
+        net, size = config.network, config.network.context
+        layers = StackedMLP(1 + size, 1, net.hidden_sizes, net.activation)
+        self.model: Network = ContextNetwork(layers, size) if size else layers
+
+    def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
+        return sinusoids.draw(tasks, shots=shots, queries=queries, variant=self.config.variant, dtype=self.dtype)
+
+    def problem(self, *, training: bool) -> Supervised:
+        draw = self.draw_with(training=training)
+        return Supervised(self.model, draw, squared_error, negative_squared_error, minibatch=self.config.minibatch)
+
+    def true_curve(self, tasks: Tasks, x: Tensor) -> Tensor:
+        """Targets of every task at x (tasks, points, 1)."""
+        return sinusoids.curve(tasks, x, self.config.variant)
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {"task": sinusoids.PROTOCOLS[self.config.variant]}
+
+
+class Images(FewShot):
+    """Classification of images by a Conv-4."""
+
+    def __init__(self, config: ImagesConfig, found: images.ImageSet, classes: dict[str, np.ndarray]) -> None:
+        super().__init__(config)
+        self.config: ImagesConfig = config
+        self.images = found
+        self.pools = isinstance(config, PretrainOptions)
+        self.embeds = isinstance(config, PrototypeOptions)
+        images.check_shots(found, config.train_shots or config.shots, config.queries)
+        images.check_shots(found, config.shots, config.test_queries, "--test-queries")
+        self.task_space = images.task_space(found, config.ways)
+        self.splits = images.ClassSplits(classes, config.ways, config.train_ways or config.ways)
+        self.training_classes = classes["meta-train"]
+        outputs = len(self.training_classes) if self.pools else config.ways
+        self.model = Conv4(
+            found.images.shape[1],
+            None if self.embeds else outputs,
+            size=found.images.shape[-1],
+            filters=config.filters,
+            halving=config.halving,
+            average=config.average,
+        )
+
+    def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
+        return images.draw(tasks, self.images, shots=shots, queries=queries, dtype=self.dtype)
+
+    def problem(self, *, training: bool) -> Supervised:
+        draw = self.draw_with(training=training)
+        if self.embeds:
+            return Prototypes(self.model, draw, cross_entropy, accuracy, tasks_at_once=self._tasks_at_once())
+        if self.pools and training:
+            among_all = relabelled(draw, lambda tasks: np.searchsorted(self.training_classes, tasks["classes"]))
+            return Pooled(self.model, among_all, cross_entropy, accuracy)
+        config = self.config
+        return Supervised(
+            self.model,
+            draw,
+            cross_entropy,
+            accuracy,
+            minibatch=config.minibatch,
+            transductive=config.transductive or training,
+            tasks_at_once=self._tasks_at_once(),
+        )
+
+    def _tasks_at_once(self) -> int:
+        """How many tasks an evaluation adapts to at a time: as many as a gigabyte or so has room for."""
+        queries = self.config.ways * self.config.test_queries
+        seen = self.support + queries if self.config.transductive else queries * (self.support + 1)
+        return max(1, PIXELS_AT_ONCE // (seen * self.images.images.shape[-1] ** 2))
+
+    def at_test(self, theta: Params, key: Key) -> Params:
+        """A classifier of all training classes gets a new head for the classes of a task.
+
+        Joint training takes no inner step, so what the inner rule remembers is as untrained as the head.
+        """
+        if not self.pools or self.embeds:
+            return theta
+        head = self.model.head(self.config.ways, key)
+        fresh = {name: value.to(self.device, self.dtype) for name, value in head.items()}
+        return self.adapter().add_state(theta | fresh)
+
+    @property
+    def support(self) -> int:
+        return self.config.ways * self.config.shots
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {
+            "classes": {name: len(numbers) for name, numbers in self.splits.classes.items()},
+            "batch_normalisation": "statistics of the batch at hand",
+            "query": "in one batch (transductive)" if self.config.transductive else "each beside the support examples",
+        }
+
+
+def setup(config: FewShotConfig) -> FewShot:
+    """The workload of a configuration; raises ConfigError where the data are missing or too few."""
+    if isinstance(config, SinusoidConfig):
+        return Sinusoids(config)
+    if isinstance(config, OmniglotConfig):
+        found = omniglot.load(config.data or os.environ.get("METARL_OMNIGLOT"))
+        return Images(config, found, omniglot.splits(found, config.split, config.split_seed))
+    assert isinstance(config, FolderConfig)
+    found = image_folder.load(config.data, size=config.size, colour=config.colour)
+    return Images(config, found, image_folder.splits(found, config.split_seed))

@@ -1,0 +1,165 @@
+"""Supervised few-shot tasks as a problem: the same learners, with labelled examples in place of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.adaptation.problem import Collected
+from metarl.core.params import TaskParams
+from metarl.core.prng import Key, uniform
+from metarl.core.seed_axis import tasks_of_a_seed
+from metarl.families.tasks import Tasks
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""A function of outputs (tasks, examples, outputs) and their targets with one value a task."""
+
+
+def squared_error(outputs: Tensor, targets: Float[Tensor, "tasks examples outputs"]) -> Float[Tensor, " tasks"]:
+    """Mean over examples and outputs."""
+    return (outputs - targets).square().mean((1, 2))
+
+
+def negative_squared_error(outputs: Tensor, targets: Tensor) -> Float[Tensor, " tasks"]:
+    return -squared_error(outputs, targets)
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Float[Tensor, " tasks"]:
+    """Mean over examples; targets (tasks, examples) are class indices."""
+    return F.cross_entropy(outputs.mT, targets, reduction="none").mean(1)
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> Float[Tensor, " tasks"]:
+    return (outputs.argmax(-1) == targets).to(outputs.dtype).mean(1)
+
+
+class Supervised:
+    """Tasks whose examples are given: `draw(tasks)` is a function of the tasks alone.
+
+    So every step of MAML adapts to the same support set. With `minibatch` each step sees that many of the support
+    examples, drawn by its key without replacement, as in Reptile; fewer than that are seen whole.
+
+    `transductive` False predicts each query example in a batch of its own with the support examples (Nichol et al.
+    2018, section 6.1), for networks whose batch normalisation otherwise lets a task's query examples help each other.
+    Evaluation adapts to `tasks_at_once` tasks at a time.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., Tensor],
+        draw: Callable[[Tasks], Examples],
+        loss: Measure,
+        score: Measure,
+        *,
+        minibatch: int | None = None,
+        transductive: bool = True,
+        tasks_at_once: int | None = None,
+    ) -> None:
+        self.network, self.loss, self.performance = network, loss, score
+        self.minibatch, self.transductive, self.tasks_at_once = minibatch, transductive, tasks_at_once
+        self._draw = draw
+        self._tasks: Tasks | None = None
+        self._examples: Examples | None = None
+
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
+        """The examples of every task; scores are those of the query examples."""
+        if tasks is not self._tasks or self._examples is None:
+            self._tasks, self._examples = tasks, self._draw(tasks)
+        data = self._minibatch(self._examples, key)
+        with torch.no_grad():
+            outputs = self.query_outputs(params, data)
+            score, objective = self.performance(outputs, data.query_targets), -self.loss(outputs, data.query_targets)
+        shown = data.support_targets.shape[1]
+        return Collected(data, score, torch.full_like(score, shown, dtype=torch.int64), objective)
+
+    def _minibatch(self, data: Examples, key: Key) -> Examples:
+        tasks, examples = data.support_targets.shape[:2]
+        if self.minibatch is None or self.minibatch >= examples:
+            return data
+        device = data.support_targets.device
+        seeds = key.at("minibatch").env_seeds(tasks, examples, device=device)
+        rows = torch.arange(tasks, device=device)[:, None], uniform(seeds).argsort(1)[:, : self.minibatch]
+        return data._replace(support_inputs=data.support_inputs[rows], support_targets=data.support_targets[rows])
+
+    def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
+        if self.transductive:
+            return self.network(params, data.query_inputs)
+        queries = data.query_inputs.shape[1]
+        support = data.support_inputs.unsqueeze(1).expand(-1, queries, *data.support_inputs.shape[1:])
+        together = torch.cat([support, data.query_inputs.unsqueeze(2)], 2)
+        outputs = self.network(params, together.flatten(1, 2), queries)
+        return outputs.unflatten(1, together.shape[1:3])[:, :, -1]
+
+    def inner_loss(self, params: TaskParams, data: Examples) -> Float[Tensor, " tasks"]:
+        return self.loss(self.network(params, data.support_inputs), data.support_targets)
+
+    def outer_loss(self, params: TaskParams, data: Examples) -> Float[Tensor, " tasks"]:
+        return self.loss(self.query_outputs(params, data), data.query_targets)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Pooled(Supervised):
+    """Tasks that are pooled: all of a seed are predicted by its first task's parameters, so that nothing can adapt.
+
+    For joint training and for metric learning, which pass the same parameters for every task: shared filters make
+    one convolution of what stacked ones compute task by task.
+    """
+
+    def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
+        tasks, queries = data.query_targets.shape[:2]
+        return self.pooled(params, data.query_inputs, tasks).unflatten(0, (tasks, queries))
+
+    def pooled(self, params: TaskParams, inputs: Tensor, batches: int) -> Tensor:
+        """Outputs (tasks x examples, outputs) of one set of parameters for each seed, in `batches` batches in all."""
+        own = tasks_of_a_seed(len(inputs))
+        first = {name: value[::own] for name, value in params.items()}
+        return self.network(first, inputs.unflatten(0, (-1, own)).flatten(1, 2), tasks_of_a_seed(batches)).flatten(0, 1)
+
+    def inner_loss(self, params: TaskParams, data: Examples) -> Float[Tensor, " tasks"]:
+        return torch.zeros(len(data.query_targets), dtype=data.query_inputs.dtype, device=data.query_inputs.device)
+
+
+class Prototypes(Pooled):
+    """Prototypical networks (Snell et al. 2017, algorithm 1): the nearest mean embedding of a class's support examples.
+
+    Logits are negative squared Euclidean distances. Support and query examples of a task are embedded as one batch.
+    No step of adaptation changes anything.
+    """
+
+    def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
+        tasks, support = data.support_targets.shape
+        together = torch.cat([data.support_inputs, data.query_inputs], 1)
+        embedded = self.pooled(params, together, tasks).unflatten(0, (tasks, -1))
+        belongs = F.one_hot(data.support_targets).to(embedded.dtype)
+        prototypes = (belongs / belongs.sum(1, keepdim=True)).mT @ embedded[:, :support]
+        return -(embedded[:, support:, None] - prototypes[:, None]).square().sum(-1)
+
+
+def relabelled(draw: Callable[[Tasks], Examples], labels: Callable[[Tasks], Any]) -> Callable[[Tasks], Examples]:
+    """The same examples with targets among all classes: `labels(tasks)` (tasks, ways) has the label of each way."""
+
+    def drawn(tasks: Tasks) -> Examples:
+        data = draw(tasks)
+        ways = torch.as_tensor(labels(tasks), device=data.query_targets.device)
+        return data._replace(
+            support_targets=ways.gather(1, data.support_targets), query_targets=ways.gather(1, data.query_targets)
+        )
+
+    return drawn
+
+
+class Examples(NamedTuple):
+    """Labelled examples of every task: `support` to adapt to, `query` to be judged by."""
+
+    support_inputs: Float[Tensor, "tasks support *input"]
+    support_targets: Tensor
+    """(tasks, support, output) for regression, (tasks, support) of class indices for classification."""
+    query_inputs: Float[Tensor, "tasks query *input"]
+    query_targets: Tensor

@@ -1,0 +1,220 @@
+"""All methods at equal data and equal tuning: the tables of docs/comparison.md.
+
+For each family and method the outer rate (geometric grid, factor 3) and then the inner rate of training (factor 2) are
+searched on meta-validation tasks with a seed of their own, each grid extended until the best is inside; every trial is
+scored at its own best test-time rate. Where scores depend much on the seed, the two best trials are repeated with more
+seeds and the better mean wins. The winner is trained with every seed and evaluated on held-out tasks. Runs that are
+there are used again, so a stopped table goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import tyro
+
+from benchmarks.results.finished_run import finished_run
+from benchmarks.results.methods import SUITES, Method, Suite, methods_on
+from metarl.api import evaluate
+from metarl.config.run import TrainConfig
+from metarl.config.toml import to_mapping
+from metarl.core.errors import Divergence
+from metarl.core.numbers import finite_list, write_json
+from metarl.evaluation.comparison import VALIDATION_EPISODES, VALIDATION_TASKS, choose_rate, compare, with_chosen_rate
+from metarl.evaluation.comparison import Method as ComparedMethod
+from metarl.evaluation.plots import plot_comparison
+from metarl.runs.directory import read_metrics
+
+VALIDATION_SEED = 1000
+FINALISTS = 2
+STEPS = 3
+TRIALS = 5
+"""Of each grid at most; a search that ends on its edge says so."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the tables."""
+
+    out: Path = Path("runs/compare")
+    """Runs and results go to OUT/<family>."""
+    families: tuple[str, ...] = tuple(SUITES)
+    """Which tables to make."""
+    methods: tuple[str, ...] = ()
+    """Which rows; all by default."""
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Training seeds."""
+    tasks: int = 100
+    """Held-out tasks."""
+    quick: bool = False
+    """A hundredth of the budget, two seeds, two trials a grid: shows that it runs, proves nothing."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The rates that did best on meta-validation tasks, and what was tried."""
+
+    outer: float
+    inner: float
+    trials: dict[str, dict[str, float | None]]
+    at_edge: list[str]
+    """Rates whose best value lay at the edge of its grid when the trials were used up."""
+
+
+def folder(name: str) -> str:
+    """A method's name as a path."""
+    return name.lower().replace(", ", "-").replace(" ", "-")
+
+
+def trained(place: Path, method: Method, suite: Suite, rates: tuple[float, float], seed: int) -> Path:
+    """The finished run of a method at an outer and an inner rate."""
+    config = replace(method.configuration(suite, *rates), seed=seed)
+    outer, inner = rates
+    return finished_run(place / f"{outer:.4g}-{inner:.4g}-seed-{seed}", method.algorithm, config)
+
+
+def score_of(run: Path, config: TrainConfig) -> float:
+    """Return after one step on meta-validation tasks, at the best test-time rate unless the rates were learned."""
+    chosen = with_chosen_rate(ComparedMethod(run.name, (run,), config), at_step=1, seed=VALIDATION_SEED, log=_silent)
+    if chosen.tried:
+        return max(chosen.tried.values())
+    result = evaluate(
+        run, split="meta-validation", tasks=VALIDATION_TASKS, episodes=VALIDATION_EPISODES, steps=1,
+        seed=VALIDATION_SEED,
+    )  # fmt: skip
+    return result["return"]["mean"][1]
+
+
+def _silent(line: str) -> None:
+    """Trials report one line each, not one a rate."""
+
+
+def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
+    """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
+    first, *further = suite.tuning_seeds
+    scores: dict[tuple[float, float], float] = {}
+
+    def trial(outer: float, inner: float, seed: int) -> float:
+        try:
+            run = trained(place, method, suite, (outer, inner), seed)
+            found = score_of(run, method.configuration(suite, outer, inner))
+        except Divergence:
+            found = float("-inf")
+        print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}, seed {seed}: {found:.2f}", flush=True)
+        return found
+
+    def score(outer: float, inner: float) -> float:
+        if (outer, inner) not in scores:
+            scores[outer, inner] = trial(outer, inner, first)
+        return scores[outer, inner]
+
+    inner = suite.inner_lr * method.inner_factor
+    outer, outer_tried = choose_rate(lambda rate: score(rate, inner), method.outer_start, factor=3.0, most=most)
+    tried = {"outer": outer_tried}
+    if suite.tunes_inner_lr and not method.learns_rate_at_test_time:
+        inner, tried["inner"] = choose_rate(lambda rate: score(outer, rate), inner, most=most)
+    best = {"outer": outer, "inner": inner}
+    trials = {
+        name: dict(zip((f"{rate:.4g}" for rate in of), finite_list(of.values()), strict=True))
+        for name, of in tried.items()
+    }
+    if further:
+        finalists = sorted(scores, key=lambda rates: scores[rates])[-FINALISTS:]
+        means = {
+            rates: float(np.mean([scores[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
+        }
+        outer, inner = max(means, key=lambda rates: means[rates])
+        trials["finals"] = dict(zip((f"{o:.4g}, {i:.4g}" for o, i in means), finite_list(means.values()), strict=True))
+    return Tuned(outer, inner, trials, [name for name, of in tried.items() if best[name] in (min(of), max(of))])
+
+
+def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out: Path) -> dict[str, Any]:
+    """Tune, train and compare all methods of a suite."""
+    runs: dict[str, list[Path]] = {}
+    searches: dict[str, Tuned] = {}
+    for name, method in methods.items():
+        place = out / folder(name)
+        searches[name] = found = tuned(place, method, suite, 2 if options.quick else TRIALS)
+        rates = (found.outer, found.inner)
+        shipped = {"algorithm": method.algorithm, **to_mapping(method.configuration(suite, *rates))}
+        (place / "preset.toml").write_text(tomli_w.dumps(shipped), encoding="utf-8")
+        runs[name] = [trained(place, method, suite, rates, seed) for seed in options.seeds]
+        print(f"{suite.family}: {name}: {len(runs[name])} seeds trained", flush=True)
+    result = compare(
+        [run for listed in runs.values() for run in listed],
+        tasks=options.tasks, episodes=40, steps=STEPS, scratch=True,
+    )  # fmt: skip
+    names = {str(listed[0]): name for name, listed in runs.items()}
+    renamed = {}
+    for entry in result["methods"]:
+        name = "scratch" if entry["label"] == "scratch" else names[entry["runs"][0]]
+        renamed[entry["label"]] = entry["label"] = name
+    result["probability_of_improvement"] = {
+        renamed[a]: {renamed[b]: p for b, p in row.items()} for a, row in result["probability_of_improvement"].items()
+    }
+    result["tuning"] = {
+        name: {"trials": found.trials, "best_at_edge": found.at_edge} for name, found in searches.items()
+    }
+    result["seconds"] = {
+        name: [read_metrics(run)[-1]["wall_seconds"] for run in listed] for name, listed in runs.items()
+    }
+    return result
+
+
+def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> str:
+    """Means at each step; interquartile means over seeds x tasks, with 95 % intervals, at the first and the last."""
+    points = STEPS + 1
+    means = " | ".join(f"mean {step}" for step in range(points))
+    lines = [
+        f"| method | {means} | IQM 1 | IQM {STEPS} | test rate | steps, seconds |",
+        "|---|" + "---|" * (points + 4),
+    ]
+    ranked = sorted(result["methods"], key=lambda entry: -_number(entry["return"]["mean"][1]))
+    for entry in ranked:
+        curve = entry["return"]
+        cells = [f"{_number(mean):.1f}" for mean in curve["mean"]]
+        for step in (1, STEPS):
+            iqm, low, high = (_number(curve[name][step]) for name in ("iqm", "ci95_low", "ci95_high"))
+            cells.append(f"{iqm:.1f} ({low:.1f} to {high:.1f})")
+        rate = "learned" if entry["inner_lr"] is None else f"{entry['inner_lr']:.3g}"
+        seconds = result["seconds"].get(entry["label"])
+        spent = (
+            f"{np.mean(entry['training_environment_steps']) / 1e6:.1f}M, {np.mean(seconds):.0f} s" if seconds else "0"
+        )
+        lines.append(f"| {entry['label']} | " + " | ".join(cells) + f" | {rate} | {spent} |")
+    for name, values in published.items():
+        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 5))
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def main(options: Options) -> None:
+    """Make the tables, one family after the other."""
+    for family in options.families:
+        started = time.perf_counter()
+        suite = SUITES[family]
+        if options.quick:
+            suite = replace(suite, budget=suite.budget // 100)
+            options = replace(options, seeds=options.seeds[:2], tasks=min(options.tasks, 8))
+        methods = {n: m for n, m in methods_on(suite).items() if not options.methods or n in options.methods}
+        result = table_of(suite, methods, options, options.out / family)
+        write_json(options.out / family / "table.json", result)
+        plot_comparison(result, options.out / family / "curves.png")
+        edges = {name: entry["best_at_edge"] for name, entry in result["tuning"].items() if entry["best_at_edge"]}
+        print(f"\n{family}, {options.tasks} held-out tasks, seeds {', '.join(map(str, options.seeds))}:\n")
+        print(markdown(result, suite.published))
+        print(f"\nbest rate at the edge of its grid: {edges or 'none'}")
+        print(f"{(time.perf_counter() - started) / 60:.1f} minutes (runs that were there already cost nothing)\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

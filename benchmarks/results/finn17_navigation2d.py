@@ -1,0 +1,171 @@
+"""2-D navigation under the protocol of Finn et al. (2017), figure 4: the table of docs/results.md.
+
+Trains `--config finn17-navigation2d` for every seed (a run that is there is used, or finished), evaluates on 40
+held-out goals, and prints a row a method, as Markdown, beside the published ones. Three ways of counting an
+adaptation step's 4,000 samples are shown, because they differ by as much as the gap that is to be explained.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+import metarl
+from benchmarks.results.finished_run import finished_run
+from metarl.adaptation.curve import adaptation_curve
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.parameters import as_trained
+from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.toml import load_preset
+from metarl.core.machine import keep_freed_memory
+from metarl.core.numbers import write_json
+from metarl.core.params import TaskParams
+from metarl.core.prng import Key
+from metarl.families.tasks import Tasks
+from metarl.families.vec_env import make_vec_env
+from metarl.rl.data import Episodes, concatenate_rounds, zero_masked
+from metarl.rl.problem import ReinforcementLearning
+from metarl.rl.rollouts import rollout
+from metarl.rl.setup import build_family, build_policy
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config, read_metrics
+from metarl.training.progress import TrainingDisplay
+
+STEPS = 4
+TASKS = 40
+EPISODES = 40
+SAMPLES = 4000
+PUBLISHED = {
+    "MAML, published": [-40.41, -11.68, -3.33, -3.23, -3.35],
+    "random initialisation, published": [-82.66, -57.96, -53.84, -46.81, -42.91],
+    "oracle, published": [-2.29],
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the table."""
+
+    out: Path = Path("runs/finn17")
+    """Runs go to OUT/<seed> and OUT/oracle; the numbers to OUT/table.json."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Training seeds."""
+    iterations: int = 100
+    """Meta-iterations of each."""
+
+
+class FirstToFinish(ReinforcementLearning):
+    """Counts samples as the published code does, which favours short episodes.
+
+    Forty environments run side by side, each starting a new episode when one ends, until the episodes that have
+    *ended* hold 4,000 transitions; those still under way are thrown away. A long episode that began late is
+    therefore never counted, and near the goal short episodes are the good ones.
+    """
+
+    rounds = 10
+
+    def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> tuple[Episodes, Any]:
+        if self._vec_env is None:
+            self._vec_env = self._vec_env_for(tasks)
+        envs = self._vec_env.episodes
+        parts = [
+            rollout(self._vec_env, self.policy, params, key, horizon=self.horizon, first_episode=envs * i)
+            for i in range(self.rounds)
+        ]
+        episodes = concatenate_rounds(parts)
+        lengths = episodes.mask.sum(2).reshape(len(episodes.mask), self.rounds, envs)
+        ended_at = lengths.cumsum(1)
+        kept = torch.stack([first_to_finish(*pair) for pair in zip(lengths, ended_at, strict=True)])
+        return zero_masked(episodes._replace(mask=episodes.mask & kept.flatten(1)[..., None])), memory
+
+
+def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tensor:
+    """Which episodes (rounds, lanes) have ended when the ended ones first hold SAMPLES transitions."""
+    order = torch.argsort(ended_at.flatten(), stable=True)
+    counted = lengths.flatten()[order].cumsum(0)
+    last = order[int((counted >= SAMPLES).nonzero()[0])]
+    return ended_at <= ended_at.flatten()[last]
+
+
+def published_count(run: Path, seed: int = 1) -> list[float]:
+    """Mean returns of the run's adaptation curve, samples counted as in `FirstToFinish`."""
+    _, config = read_config(run)
+    family = build_family(config)
+    policy = build_policy(config, family.observation_space, family.action_space)
+    theta = as_trained(gradient_adapter(config.inner), policy, load_selected(run)[0]["theta"], str(run))
+    key = Key.from_seed(seed).at("evaluation")
+    tasks = family.sample_tasks(TASKS, "meta-test", key.at("tasks", "navigation2d", "finn17", "meta-test").generator())
+    problem = FirstToFinish(
+        policy,
+        lambda batch: make_vec_env(family, batch, EPISODES, device="cpu", dtype=torch.float32),
+        horizon=family.horizon,
+        episodes=EPISODES,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        surrogate=config.inner.estimator,
+    )
+    return adaptation_curve(problem, theta, tasks, key, gradient_adapter(config.inner), STEPS).per_task.mean(0).tolist()
+
+
+def trained(run: Path, config: MamlTrpoConfig) -> Path:
+    """The finished run of a configuration, trained now if it is not there."""
+    with TrainingDisplay(config.iterations) as display:
+        return finished_run(run, "maml-trpo", config, display.report)
+
+
+def curve(run: Path, **options: Any) -> list[float]:
+    """Mean returns at each adaptation step on the held-out goals."""
+    return metarl.evaluate(run, **({"tasks": TASKS, "episodes": EPISODES, "steps": STEPS} | options))["return"]["mean"]
+
+
+def main(options: Options) -> None:
+    """Train, evaluate, print the table."""
+    keep_freed_memory()
+    started = time.perf_counter()
+    preset, _ = load_preset("maml-trpo", "finn17-navigation2d")
+    preset = replace(preset, iterations=options.iterations)
+    runs = [trained(options.out / str(seed), replace(preset, seed=seed)) for seed in options.seeds]
+    oracle_config = replace(preset, observe_task=True, inner=replace(preset.inner, steps=0))
+    oracle = trained(options.out / "oracle", oracle_config)
+
+    counts = {
+        "40 episodes a step": [curve(run) for run in runs],
+        "4,000 samples a step, in whole episodes": [curve(run, samples_per_step=SAMPLES) for run in runs],
+        "4,000 samples a step, first to finish (as published)": [published_count(run) for run in runs],
+    }
+    rows: dict[str, list[float]] = {}
+    for count, curves in counts.items():
+        for seed, values in zip(options.seeds, curves, strict=True):
+            rows[f"MAML-TRPO, seed {seed}: {count}"] = values
+        rows[f"**MAML-TRPO, mean of seeds: {count}**"] = list(np.mean(curves, 0))
+    rows["MAML-TRPO, mean of seeds, later steps at 0.1: 40 episodes a step"] = list(
+        np.mean([curve(run, inner_lr=0.5, later_inner_lr=0.1) for run in runs], 0)
+    )
+    random = [curve(run, initialisation="random") for run in runs]
+    rows["random initialisation, mean of seeds"] = list(np.mean(random, 0))
+    rows["oracle (goal observed), seed 1"] = curve(oracle, steps=0)
+    print_table(rows | PUBLISHED)
+    minutes = [read_metrics(run)[-1]["wall_seconds"] / 60 for run in runs]
+    steps = [read_metrics(run)[-1]["environment_steps"] / 1e6 for run in runs]
+    spent = ", ".join(f"{m:.1f} minutes and {s:.1f}M steps" for m, s in zip(minutes, steps, strict=True))
+    print(f"\nTraining: {spent}.")
+    print(f"Everything: {(time.perf_counter() - started) / 60:.1f} minutes.")
+    write_json(options.out / "table.json", {"rows": rows, "minutes": minutes, "million_steps": steps})
+
+
+def print_table(rows: dict[str, list[float]]) -> None:
+    print("\n| method | " + " | ".join(str(step) for step in range(STEPS + 1)) + " |")
+    print("|---|" + "---|" * (STEPS + 1))
+    for name, values in rows.items():
+        cells = [f"{value:.2f}" for value in values] + [""] * (STEPS + 1 - len(values))
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,126 @@
+"""The one loop of adaptation: collect data with what has been adapted so far, adapt to it, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.adaptation.adapter import Adapter, AdaptState
+from metarl.adaptation.problem import Collected, Problem
+from metarl.core.collectives import mean_over_tasks, sum_over_tasks
+from metarl.core.params import Params, TaskParams
+from metarl.core.prng import Key
+from metarl.core.timing import Phases
+from metarl.families.tasks import Tasks
+
+
+def adapt(
+    problem: Problem,
+    theta: Params,
+    tasks: Tasks,
+    key: Key,
+    adapter: Adapter,
+    steps: int,
+    *,
+    query: bool = True,
+    phase: Phases | None = None,
+) -> Iterator[tuple[AdaptState, Collected | None]]:
+    """Adapt theta to every task: each step's data comes from what was adapted before it.
+
+    Yields `steps + 1` pairs of a state and the data that was collected with it. Where theta requires gradients the
+    steps are recorded, so the parameters of later states can be differentiated.
+
+    Args:
+        problem: Collects the data.
+        theta: The initialisation.
+        tasks: The meta-batch.
+        key: Position of the random numbers; step k collects at `key.at(k)`.
+        adapter: How the model adapts.
+        steps: Adaptation steps.
+        query: Whether data is collected after the last step; without it the last pair has None.
+        phase: Clock of the phases "collect" and "adapt".
+    """
+    phase = phase or Phases()
+    state = adapter.initial(theta, tasks, key)
+    try:
+        for step in range(steps + 1):
+            if step == steps and not query:
+                yield state, None
+                return
+            with phase("collect"), torch.no_grad():
+                params, memory = adapter.policy(state)
+                collected = problem.collect(params, tasks, key.at(step), memory)
+            yield state, collected
+            if step < steps:
+                with phase("adapt"):
+                    state = adapter.observe(problem, state, collected)
+    finally:
+        adapter.close(state)
+
+
+class Adaptation(NamedTuple):
+    """Data and outcome of one meta-iteration's adaptation, for an outer update."""
+
+    params: TaskParams
+    """Parameters of each task after the last step."""
+    supports: list[Any]
+    """The data of each step."""
+    query: Any
+    """Data collected with `params`; None where it was not asked for."""
+    returns: list[Tensor | None]
+    """Mean performance before and after each step; None after the last where there is no query."""
+    transitions: Tensor
+    """Those of all tasks in all steps. With a seed axis, returns and transitions are each seed's."""
+    objective: Tensor
+    """Objective of the last data that was collected, for each task."""
+    successes: list[Tensor | None]
+    """Mean success rates at the same points; None where the environments do not report success."""
+    observed: Tensor | None
+    """Moments of all observations of all tasks, where the policy keeps statistics of them."""
+    carried: Params
+    """Entries of theta that the adapter keeps from iteration to iteration; an outer update adds them to its own."""
+
+    def metrics(self) -> dict[str, Any]:
+        """The entries of metrics that every outer update reports of its data."""
+        known = {"success": self.successes} if any(value is not None for value in self.successes) else {}
+        seen = {} if self.observed is None else {"observed": self.observed}
+        return {"return": self.returns, **known, **seen, "transitions": self.transitions}
+
+
+def collect_adaptation(
+    problem: Problem,
+    theta: Params,
+    tasks: Tasks,
+    key: Key,
+    adapter: Adapter,
+    steps: int,
+    phase: Phases,
+    *,
+    query: bool = True,
+) -> Adaptation:
+    """Run `adapt` to its end and keep what an outer update needs; the arguments are those of `adapt`."""
+    gathered: list[Collected] = []
+    returns: list[Tensor | None] = []
+    successes: list[Tensor | None] = []
+    observed: Tensor | None = None
+    for state, collected in adapt(problem, theta, tasks, key, adapter, steps, query=query, phase=phase):
+        if collected is None:
+            returns.append(None)
+            successes.append(None)
+            continue
+        with phase("collect"):
+            gathered.append(collected)
+            returns.append(mean_over_tasks(collected.performance))
+            successes.append(None if collected.success is None else mean_over_tasks(collected.success))
+            if collected.observed is not None:
+                found = sum_over_tasks(collected.observed)
+                observed = found if observed is None else observed + found
+    used = sum_over_tasks(torch.stack([collected.transitions for collected in gathered]).sum(0))
+    supports = [collected.data for collected in gathered[:steps]]
+    last = gathered[-1]
+    carried = adapter.carried(theta, state)
+    query_data = last.data if query else None
+    return Adaptation(state.params, supports, query_data, returns, used, last.objective, successes, observed, carried)

@@ -1,0 +1,43 @@
+"""Initial, loaded and resumed parameters, checked against the model of a configuration."""
+
+from __future__ import annotations
+
+import torch
+
+from metarl.adaptation.adapter import Adapter
+from metarl.adaptation.setup import Model
+from metarl.core.errors import RunError
+from metarl.core.params import Params, State
+from metarl.core.prng import Key
+
+
+def initial_theta(adapter: Adapter, model: Model, seed: int, device: torch.device, dtype: torch.dtype) -> Params:
+    """The untrained initialisation of a seed: the model's parameters, and the adapter's own entries."""
+    drawn = model.initialise(Key.from_seed(seed).at("initialisation"))
+    return adapter.add_state({name: value.to(device, dtype) for name, value in drawn.items()})
+
+
+def as_trained(adapter: Adapter, model: Model, loaded: Params, where: str) -> Params:
+    """Loaded parameters in the model's own order; raises RunError where names, shapes or values do not fit."""
+    expected = adapter.add_state(model.initialise(Key(0)))
+    if set(expected) != set(loaded):
+        raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the model")
+    for name, value in expected.items():
+        if value.shape != loaded[name].shape:
+            shapes = f"{tuple(loaded[name].shape)}; the model has {tuple(value.shape)}"
+            raise RunError(f"{where}: {name} has shape {shapes}")
+        if not bool(torch.isfinite(loaded[name]).all()):
+            raise RunError(f"{where}: {name} holds values that are not finite")
+    return {name: loaded[name] for name in expected}
+
+
+def fitting(loaded: State, expected: State, where: str) -> State:
+    """A loaded state, if it has the tensors of the expected one; raises RunError for others, shapes or types."""
+    for part, params in expected.items():
+        found = loaded.get(part, {})
+        for name, value in params.items():
+            if name not in found or (found[name].shape, found[name].dtype) != (value.shape, value.dtype):
+                raise RunError(f"{where}: its checkpoint has no {part} {name} of shape {tuple(value.shape)}")
+            if not bool(torch.isfinite(found[name]).all()):
+                raise RunError(f"{where}: {part} {name} holds values that are not finite")
+    return {part: {name: loaded[part][name] for name in params} for part, params in expected.items()}

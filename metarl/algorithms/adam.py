@@ -1,0 +1,57 @@
+"""Adam as an outer optimiser, on dictionaries of tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from metarl.config.algorithms import AdamConfig
+from metarl.core.params import Params
+
+
+class AdamState(NamedTuple):
+    """First and second moments of every parameter, and the number of steps taken."""
+
+    first: Params
+    second: Params
+    steps: Tensor
+
+    @staticmethod
+    def zero(theta: Params) -> AdamState:
+        first, second = ({name: torch.zeros_like(value) for name, value in theta.items()} for _ in range(2))
+        return AdamState(first, second, torch.zeros((), dtype=torch.int64))
+
+    def to_params(self) -> Params:
+        """As one dictionary of tensors, for a checkpoint."""
+        first = {f"first.{name}": value for name, value in self.first.items()}
+        second = {f"second.{name}": value for name, value in self.second.items()}
+        return {**first, **second, "steps": self.steps}
+
+    @staticmethod
+    def from_params(params: Params, theta: Params) -> AdamState:
+        return AdamState(
+            {name: params[f"first.{name}"] for name in theta},
+            {name: params[f"second.{name}"] for name in theta},
+            params["steps"],
+        )
+
+
+def adam_step(
+    theta: Params, gradient: Params, state: AdamState, config: AdamConfig, factor: float
+) -> tuple[Params, AdamState]:
+    """One step of Adam (Kingma and Ba 2015, algorithm 1) at `factor` times the configured rate."""
+    steps = state.steps + 1
+    taken = int(steps.max())  # several seeds that are trained at once have taken as many
+    first = {n: config.beta1 * state.first[n] + (1 - config.beta1) * g for n, g in gradient.items()}
+    second = {n: config.beta2 * state.second[n] + (1 - config.beta2) * g.square() for n, g in gradient.items()}
+    lr = factor * config.lr / (1 - config.beta1**taken)
+    correction = (1 - config.beta2**taken) ** 0.5
+    moved = {n: value - lr * first[n] / (second[n].sqrt() / correction + 1e-8) for n, value in theta.items()}
+    return moved, AdamState(first, second, steps)
+
+
+def decayed(decay: str, progress: float) -> float:
+    """Factor of a learning rate after a fraction `progress` of all iterations: linear to zero, or one."""
+    return 1.0 - progress if decay == "linear" else 1.0

@@ -1,0 +1,154 @@
+"""The options of each command; tyro turns them into a command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from metarl.config.evaluation import FamilyEvaluation
+
+
+@dataclass(frozen=True)
+class WhereOptions:
+    """Where a training goes."""
+
+    run_dir: Path | None = None
+    """Run directory to create (required)."""
+    or_resume: bool = False
+    """Go on with the run if it exists with the same configuration."""
+    accept_numerics: bool = False
+    """With --or-resume, go on even if the run was begun by a metarl whose mathematics or defaults were others."""
+    seeds: tuple[int, ...] = ()
+    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
+    seeds_at_once: int | None = None
+    """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
+
+
+@dataclass(frozen=True)
+class RunOptions(WhereOptions):
+    """Where a training goes."""
+
+    config: str | None = None
+    """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    iterations: int | None = None
+    """Meta-iterations in total; as configured by default."""
+    extend_schedule: bool = False
+    """Go on past the end of a schedule, at its last value."""
+    accept_numerics: bool = False
+    """Go on even if the run was begun by a metarl whose mathematics or defaults were others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(FamilyEvaluation):
+    """Measure how fast a run's policy adapts to held-out tasks."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curve here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories; those that differ in nothing but the seed are one method."""
+    split: str = "meta-test"
+    """Split of the tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    steps: int = 3
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    choose_at: int = 1
+    """Step after which each method's test-time rate is best on meta-validation tasks."""
+    scratch: bool = False
+    """Add an untrained policy, its rate chosen with the same care."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+    plot: Path | None = None
+    """Write a picture of the curves here (.png, .svg or .pdf)."""
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """Adapt a run's policy to one given task and keep the policy."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    task: str
+    """The task as JSON, for instance '{"goal": [0.3, -0.2]}'."""
+    out: Path
+    """File for the adapted policy (safetensors)."""
+    steps: int = 1
+    """Adaptation steps."""
+    episodes: int = 20
+    """Episodes of each step."""
+    inner_lr: float | None = None
+    """Inner learning rate; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    video: Path | None = None
+    """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a run's policy as a model of Stable-Baselines3, which PPO.load(...).learn(...) goes on from."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory, or a policy that metarl adapt saved."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.zip")]
+    """File to write; an existing one is overwritten."""
+    algorithm: str | None = None
+    """PPO (the default) or A2C; a run of reptile-sb3 or pretrain-sb3 gives the one that it was trained with."""
+    settings: str = "{}"
+    """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
+    seed: int = 1
+    """Draws what metarl does not learn: the value function."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """List the runs in a directory and below it: how each stands, how far it is, and its last return."""
+
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = Path("runs")
+    """Where to look."""
+
+
+@dataclass(frozen=True)
+class FamiliesOptions:
+    """List the task families that are installed."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Look into whether a task family keeps its promises, and say how to mend what it does not."""
+
+    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
+    """A registered name, or module:attribute."""
+    variant: str | None = None
+    """Variant of the family; its default if none is given."""

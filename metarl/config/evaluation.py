@@ -1,0 +1,41 @@
+"""Options of an evaluation. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How adaptation to held-out tasks is measured, whatever the tasks are."""
+
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test, out-of-distribution, or a JSON file of tasks."""
+    tasks: int = 40
+    """Tasks to adapt to."""
+    steps: int = 3
+    """Adaptation steps."""
+    inner_lr: float | None = None
+    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
+    later_inner_lr: float | None = None
+    """Inner learning rate after the first step."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    checkpoint: str = "last"
+    """last, best (on meta-validation tasks) or an iteration."""
+    initialisation: str = "trained"
+    """trained, or random: untrained parameters, drawn by the run's seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyEvaluation(Evaluation):
+    """How adaptation to tasks of a family is measured."""
+
+    family: str | None = None
+    """Another family with the same spaces."""
+    variant: str | None = None
+    """Another variant of the family."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    samples_per_step: int | None = None
+    """Budget of each task in each step in transitions, met by whole episodes; replaces --episodes."""

@@ -1,0 +1,100 @@
+"""Options of meta-training around Stable-Baselines3. Imports neither torch nor Stable-Baselines3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Literal
+
+from metarl.config.algorithms import ReptileOptions
+from metarl.config.run import InnerConfig, TrainConfig
+
+ON_POLICY = ("PPO", "A2C")
+
+_UNUSED = (
+    "ordered_sums",
+    "dtype",
+    "samples_per_step",
+    "workers",
+    "inner.later_lr",
+    "inner.first_order",
+    "inner.optimiser",
+    "inner.adapt",
+    "inner.learned_lr",
+    "inner.estimator",
+    "policy.min_log_std",
+    "policy.max_log_std",
+    "policy.context",
+    "policy.normalise_observations",
+)
+"""Options of metarl's own inner loop, which these methods do without."""
+
+
+@dataclass(frozen=True)
+class Sb3Options:
+    """The inner loop: `learn` of a Stable-Baselines3 algorithm on each task's environment."""
+
+    algorithm: Literal["PPO", "A2C", "SAC", "TD3", "DQN"] = "PPO"
+    """Algorithm of Stable-Baselines3."""
+    timesteps: int = 2048
+    """Environment steps of each task in each adaptation step, all of them by `learn`."""
+    n_envs: int = 1
+    """Copies of a task's environment that are stepped together; each takes its share of the environment steps."""
+    settings: str = "{}"
+    """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
+    moves: str = "all"
+    """What the outer update moves: all, actor, critic, or a pattern of parameter names; the rest stays as drawn."""
+
+    def arguments(self) -> dict[str, Any]:
+        """`settings` as a dictionary; raises ValueError where they are none."""
+        value = json.loads(self.settings)
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+        return value
+
+
+@dataclass(frozen=True)
+class Sb3Config(TrainConfig):
+    """What is learned by Stable-Baselines3: `inner.lr` is its rate, `episodes` measure a return."""
+
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation (PPO and A2C)."""
+    inner: InnerConfig = field(default_factory=lambda: InnerConfig(lr=3e-4))
+    sb3: Sb3Options = field(default_factory=Sb3Options)
+
+    def learner(self) -> str:
+        return f"SB3 {self.sb3.algorithm}"
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
+        default = type(self)()
+        for name in _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std"):
+            if _option(self, name) != _option(default, name):
+                yield name, f"{_option(default, name)}: {self.sb3.algorithm} of Stable-Baselines3 has no use for it"
+        try:
+            self.sb3.arguments()
+        except ValueError as error:
+            yield "sb3.settings", f'a JSON object such as {{"n_steps": 512}}: {error}'
+
+
+@dataclass(frozen=True)
+class ReptileSb3Config(ReptileOptions, Sb3Config):
+    """Reptile (Nichol et al. 2018) around an algorithm of Stable-Baselines3."""
+
+
+@dataclass(frozen=True)
+class PretrainSb3Config(Sb3Config):
+    """An algorithm of Stable-Baselines3 trained across all tasks, to be fine-tuned to each."""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
+        if self.sb3.algorithm not in ON_POLICY:
+            yield "sb3.algorithm", f"{' or '.join(ON_POLICY)}: a replay buffer would have to survive a resume"
+        if self.sb3.moves != "all":
+            yield "sb3.moves", "all: nothing is left as drawn where one model learns from all tasks"
+
+
+def _option(config: Any, name: str) -> Any:
+    return reduce(getattr, name.split("."), config)

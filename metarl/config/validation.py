@@ -1,0 +1,160 @@
+"""Which values and combinations of options can be used. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from metarl.config.algorithms import MamlOptions, PretrainOptions, PrompConfig, ReptileOptions
+from metarl.config.run import RunConfig, TrainConfig, fields_of, option_name
+from metarl.core.errors import ConfigError, nearest
+
+INNER_OPTIMISERS = ("sgd", "adam")
+
+_AT_LEAST_ONE = (
+    "meta_batch_size",
+    "episodes",
+    "sb3.timesteps",
+    "sb3.n_envs",
+    "checkpoint_every",
+    "trust_region.cg_iterations",
+    "trust_region.max_backtracks",
+    "trust_region.curvature_stride",
+    "epochs",
+)
+
+_NOT_NEGATIVE = (
+    "seed",
+    "iterations",
+    "inner.steps",
+    "validation_tasks",
+    "keep_checkpoints",
+    "workers",
+    "worker_retries",
+    "trust_region.damping",
+    "inner_kl_penalty",
+    "policy.context",
+    "network.context",
+)
+
+_POSITIVE = (
+    "inner.lr",
+    "inner.later_lr",
+    "worker_timeout",
+    "rank_timeout",
+    "trust_region.max_kl",
+    "samples_per_step",
+    "adam.lr",
+    "clip",
+    "step_size",
+)
+
+_UNIT_INTERVAL = ("gamma", "gae_lambda")
+
+_BELOW_ONE = ("adam.beta1", "adam.beta2")
+
+
+def validate(config: Any, where: str = "") -> None:
+    """Raise ConfigError for the first value that cannot be used."""
+    values = {name: _lookup(config, name) for name in fields_of(type(config))}
+
+    def require(name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            place = f"{where}: {name}" if where else option_name(name)
+            raise ConfigError(f"{place} = {values[name]}; expected {expected}")
+
+    optimiser = values.get("inner.optimiser", "sgd")
+    require(
+        "inner.optimiser",
+        optimiser in INNER_OPTIMISERS or ":" in optimiser,
+        f"{' or '.join(INNER_OPTIMISERS)}, or your own as module:attribute{nearest(optimiser, INNER_OPTIMISERS)}",
+    )
+    for name, value in values.items():
+        if isinstance(value, float):
+            require(name, math.isfinite(value), "a finite number")
+        if value is None:
+            continue
+        if name in _AT_LEAST_ONE:
+            require(name, value >= 1, "a whole number of at least 1")
+        elif name in _NOT_NEGATIVE:
+            require(name, value >= 0, "a number that is not negative")
+        elif name in _POSITIVE:
+            require(name, value > 0, "a number above 0")
+        elif name in _UNIT_INTERVAL:
+            require(name, 0 <= value <= 1, "a number from 0 to 1")
+        elif name in _BELOW_ONE:
+            require(name, 0 <= value < 1, "a number from 0 to below 1")
+    if isinstance(config, RunConfig):
+        for name, expected in chain(_conflicts(config), config.conflicts()):
+            require(name, False, expected)
+    require("seed", values["seed"] < 2**63, "a number below 2^63")
+    for name in ("policy.hidden_sizes", "network.hidden_sizes"):
+        require(name, all(1 <= size <= 16384 for size in values.get(name, ())), "sizes from 1 to 16384")
+    if "trust_region.backtrack_ratio" in values:
+        require(
+            "trust_region.backtrack_ratio",
+            0 < values["trust_region.backtrack_ratio"] < 1,
+            "a number between 0 and 1",
+        )
+
+
+def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Options of the inner loop that do not go with the outer update, as `RunConfig.senseless` gives them."""
+    if config.ordered_sums and config.device != "cpu":
+        yield "ordered_sums", "false, or --device cpu: on a GPU tasks that are computed alone cannot take turns"
+    inner = config.inner
+    differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
+    if not differentiates and inner.learned_lr != "none":
+        yield "inner.learned_lr", "none: this outer update differentiates no adaptation, so rates cannot be learned"
+    if isinstance(config, ReptileOptions | PrompConfig) and inner.steps == 0:
+        yield "inner.steps", "at least one step: this outer update needs one"
+    if isinstance(config, ReptileOptions) and inner.first_order:
+        yield "inner.first_order", "false: Reptile has no second-order form"
+    if isinstance(config, ReptileOptions) and inner.adapt != "all":
+        yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
+    saved_policy = type(config) is TrainConfig  # which has no outer update, whatever it was trained by
+    if inner.optimiser == "adam" and differentiates and not inner.first_order and not saved_policy:
+        yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
+    if inner.estimator == "e-maml" and not isinstance(config, MamlOptions):
+        yield "inner.estimator", "another: E-MAML's score term has a gradient but no value, so only maml can use it"
+    if inner.optimiser == "adam" and inner.learned_lr != "none":
+        yield "inner.optimiser", "sgd: learned rates are those of gradient descent"
+
+
+def json_value(option: str, text: str) -> Any:
+    """A JSON value given as an option; raises ConfigError for a text that is none."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} = {text}; expected JSON: {error}") from None
+
+
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """A JSON object given as an option; raises ConfigError for anything else."""
+    value = json_value(option, text)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{option} = {text}; expected a JSON object")
+    return value
+
+
+def check_least(*options: tuple[str, int | None, int]) -> None:
+    """Raise ConfigError for the first option (name, value, least) whose value is below its least."""
+    for name, value, least in options:
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
+
+
+def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:
+    """Raise ConfigError for test-time learning rates that cannot be used."""
+    for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
+        if rate is not None and not 0 < rate < math.inf:
+            raise ConfigError(f"--{name} = {rate}; expected a number above 0")
+
+
+def _lookup(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config

@@ -1,0 +1,47 @@
+"""Numbers and names of measurements as JSON, which has no NaN and no infinity, and as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from metarl.core.errors import RunError
+
+
+def finite_list(values: Iterable[Any]) -> list[float | None]:
+    """Floats for JSON, null where a value is not finite.
+
+    Example:
+        >>> finite_list([1, float("nan"), float("inf")])
+        [1.0, None, None]
+    """
+    return [float(v) if math.isfinite(v) else None for v in values]
+
+
+def write_json(path: Path, result: Any) -> None:
+    """Write a result as JSON, with a line for each entry; an existing file is overwritten.
+
+    Raises:
+        RunError: The file cannot be written.
+        ValueError: A number is not finite: results pass through `finite_list`.
+    """
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def number_text(value: float | None, digits: int = 2) -> str:
+    """Two digits more for what is measured on a scale of one."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits if abs(value) > 1 else digits + 2}f}"
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,67 @@
+"""Adaptation curves of runs, comparisons with statistics, tables, plots and films."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metarl.core.imports import lazy_door
+
+if TYPE_CHECKING:
+    from metarl.evaluation.comparison import VALIDATION_EPISODES as VALIDATION_EPISODES
+    from metarl.evaluation.comparison import VALIDATION_TASKS as VALIDATION_TASKS
+    from metarl.evaluation.comparison import Method as Method
+    from metarl.evaluation.comparison import choose_rate as choose_rate
+    from metarl.evaluation.comparison import compare as compare
+    from metarl.evaluation.comparison import with_chosen_rate as with_chosen_rate
+    from metarl.evaluation.evaluate import Progress as Progress
+    from metarl.evaluation.evaluate import evaluate_as as evaluate_as
+    from metarl.evaluation.evaluate import evaluate_on_family as evaluate_on_family
+    from metarl.evaluation.evaluate import evaluate_run as evaluate_run
+    from metarl.evaluation.evaluate import measure_curve as measure_curve
+    from metarl.evaluation.plots import new_figure as new_figure
+    from metarl.evaluation.plots import plot_comparison as plot_comparison
+    from metarl.evaluation.plots import plot_curves as plot_curves
+    from metarl.evaluation.plots import save_figure as save_figure
+    from metarl.evaluation.tables import _number as _number
+    from metarl.evaluation.tables import _words as _words
+    from metarl.evaluation.tables import print_comparison as print_comparison
+    from metarl.evaluation.tables import print_evaluation as print_evaluation
+    from metarl.evaluation.tables import print_families as print_families
+    from metarl.evaluation.tables import print_runs as print_runs
+    from metarl.evaluation.video import film as film
+
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "metarl.evaluation.comparison": (
+            "Method",
+            "VALIDATION_EPISODES",
+            "VALIDATION_TASKS",
+            "choose_rate",
+            "compare",
+            "with_chosen_rate",
+        ),
+        "metarl.evaluation.evaluate": (
+            "Progress",
+            "evaluate_as",
+            "evaluate_on_family",
+            "evaluate_run",
+            "measure_curve",
+        ),
+        "metarl.evaluation.plots": (
+            "new_figure",
+            "plot_comparison",
+            "plot_curves",
+            "save_figure",
+        ),
+        "metarl.evaluation.tables": (
+            "_number",
+            "_words",
+            "print_comparison",
+            "print_evaluation",
+            "print_families",
+            "print_runs",
+        ),
+        "metarl.evaluation.video": ("film",),
+    },
+)

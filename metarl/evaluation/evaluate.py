@@ -1,0 +1,134 @@
+"""The adaptation curve of a run or of a model, with its protocol, as a JSON-ready result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from metarl.adaptation.adapter import Adapter
+from metarl.adaptation.curve import AdaptationCurve, adaptation_curve
+from metarl.adaptation.setup import Setup
+from metarl.config.evaluation import Evaluation, FamilyEvaluation
+from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
+from metarl.config.run import RunConfig
+from metarl.config.validation import check_least, check_rates
+from metarl.core.errors import ConfigError
+from metarl.core.numbers import finite_list
+from metarl.core.params import Params
+from metarl.core.prng import Key
+from metarl.evaluation.statistics import summarise, worse_after_adaptation
+from metarl.families.tasks import number_of_tasks, read_tasks
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config
+from metarl.training.assembly import assemble
+
+Progress = Callable[[int, int], None]
+"""Called with the number of points measured so far, and of all."""
+
+
+def evaluate_run(run: Path, *, progress: Progress = lambda done, total: None, **options: Any) -> dict[str, Any]:
+    """The adaptation curve of a run on held-out tasks; `options` are those of `FamilyEvaluation`."""
+    return evaluate_on_family(run, FamilyEvaluation(**options), progress)
+
+
+def evaluate_on_family(
+    run: Path, options: FamilyEvaluation, progress: Progress = lambda done, total: None
+) -> dict[str, Any]:
+    """The adaptation curve of a run of `metarl train`, on its own family or on another with the same spaces."""
+    algorithm, config = read_config(run)
+    check_least(("episodes", options.episodes, 1), ("samples-per-step", options.samples_per_step, 1))
+    same = options.family is None or options.family == config.family
+    config = replace(
+        config,
+        family=options.family or config.family,
+        variant=options.variant or (config.variant if same else None),
+        episodes=options.episodes,
+        samples_per_step=options.samples_per_step,
+    )
+    return evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)
+
+
+def evaluate_as(
+    kind: ProblemKind,
+    algorithm: str,
+    run: Path,
+    config: RunConfig,
+    options: Evaluation,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """The adaptation curve of a run's parameters on held-out tasks, everything else as `config` has it."""
+    check_least(("tasks", options.tasks, 1), ("steps", options.steps, 0), ("seed", options.seed, 0))
+    check_rates(options.inner_lr, options.later_inner_lr)
+    if options.initialisation not in ("trained", "random"):
+        raise ConfigError(f"--initialisation = {options.initialisation}; expected trained or random")
+    rates = {"inner_lr": options.inner_lr, "later_inner_lr": options.later_inner_lr}
+    with assemble(algorithm, config, kind, **rates) as parts:
+        setup, adapter = parts.setup, parts.adapter
+        manifest: dict[str, Any] = {"iteration": None}
+        if options.initialisation == "random":
+            theta = parts.initial_theta()
+        else:
+            state, manifest = load_selected(run, options.checkpoint)
+            trained = parts.as_trained(state["theta"], str(run))
+            theta = {name: value.to(parts.device, parts.dtype) for name, value in trained.items()}
+        theta = setup.at_test(theta, Key.from_seed(options.seed).at("evaluation"))
+        result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress)
+        return {
+            **result,
+            "initialisation": options.initialisation,
+            "iteration": manifest["iteration"],
+            "protocol": {**adapter.facts(), **setup.protocol()},
+        }
+
+
+def measure_curve(
+    kind: ProblemKind,
+    setup: Setup,
+    theta: Params,
+    adapter: Adapter,
+    family: str,
+    options: Evaluation,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The adaptation curve of theta on held-out tasks of a setup, with its statistics."""
+    split, tasks, steps, seed = options.split, options.tasks, options.steps, options.seed
+    key = Key.from_seed(seed).at("evaluation")
+    if split.endswith(".json"):
+        sampled = read_tasks(Path(split), setup.task_space)
+        tasks = number_of_tasks(sampled)
+    else:
+        where = key.at("tasks", setup.name, setup.variant or "", split)
+        sampled = setup.sample_tasks(tasks, split, where.generator())
+    problem = setup.problem(training=False)
+    try:
+        curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), adapter, steps, progress)
+    finally:
+        problem.close()
+    per_task = curve.per_task.numpy()
+    return {
+        "family": family,
+        "variant": setup.variant,
+        "split": split,
+        "splits": setup.splits.kind,
+        "seed": seed,
+        "tasks": tasks,
+        **setup.budget(steps),
+        "transitions": curve.transitions,
+        "measure": kind.measure,
+        "unit": kind.unit,
+        "average": kind.average,
+        kind.measure: summarise(per_task, kind.average),
+        "per_task": [finite_list(row) for row in per_task],
+        **_successes(curve),
+        "worse_after_adaptation": worse_after_adaptation(per_task),
+    }
+
+
+def _successes(curve: AdaptationCurve) -> dict[str, Any]:
+    """Success rates as a result has them. A rate is a mean, so the interval is that of the mean."""
+    if curve.successes is None:
+        return {}
+    rates = curve.successes.numpy()
+    return {"success": summarise(rates, "mean"), "success_per_task": [finite_list(row) for row in rates]}

@@ -1,0 +1,91 @@
+"""Pictures of results; matplotlib is the `plot` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metarl.core.errors import ConfigError, RunError
+
+AVERAGES = {"iqm": "interquartile mean", "mean": "mean"}
+
+
+def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
+    """Score against adaptation steps, averages with their 95 % intervals, one line a result."""
+    first = next(iter(results.values()))
+    rated = "success" in first
+    figure = new_figure(11 if rated else 6, 4)
+    axes = figure.add_subplot(1, 1 + rated, 1)
+    for label, result in results.items():
+        curve = result[first["measure"]]
+        steps = list(range(len(curve["mean"])))
+        _draw_curve(axes, steps, curve, first["average"], label)
+        axes.set_xticks(steps)
+    if rated:
+        success = figure.add_subplot(1, 2, 2)
+        for result in results.values():
+            _draw_curve(success, list(range(len(result["success"]["mean"]))), result["success"], "mean", None)
+        success.set_xlabel("adaptation step")
+        success.set_ylabel("success rate (mean over tasks)")
+        success.set_ylim(-0.02, 1.02)
+        success.grid(alpha=0.3)
+    axes.set_xlabel("adaptation step")
+    axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGES[first['average']]} over tasks)")
+    axes.set_title(
+        f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['budget']} a step",
+        fontsize=10,
+    )
+    axes.grid(alpha=0.3)
+    if len(results) > 1:
+        axes.legend()
+    save_figure(figure, path)
+
+
+def plot_comparison(result: dict[str, Any], path: Path) -> None:
+    """Score against adaptation steps, and against all data, training included: a line a method."""
+    figure = new_figure(13, 4.5)
+    by_step, by_data = figure.subplots(1, 2, sharey=True)
+    measure, unit, average = result["measure"], result["unit"], result["average"]
+    for method in result["methods"]:
+        steps = list(range(result["steps"] + 1))
+        trained = sum(method[f"training_{unit}"]) / len(method["runs"])
+        _draw_curve(by_step, steps, method[measure], average, method["label"])
+        _draw_curve(by_data, [trained + used for used in method[f"adaptation_{unit}"]], method[measure], average, None)
+        by_step.set_xticks(steps)
+    by_step.set_xlabel("adaptation step")
+    by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
+    by_data.set_xscale("symlog", linthresh=1000)
+    by_data.set_xlim(left=0)
+    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGES[average]} over seeds x tasks)")
+    figure.legend(loc="outside right center", fontsize=8)
+    for axes in (by_step, by_data):
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"{result['family']} {result['variant'] or ''}, {result['split']}", fontsize=10)
+    save_figure(figure, path)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, in inches; raises ConfigError where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("--plot: matplotlib is not installed; pip install 'metarl-toolkit[plot]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], average: str, label: str | None) -> None:
+    values = [float("nan") if v is None else v for v in curve[average]]
+    # Ten colours, then the same ones dashed.
+    style = "-" if len(axes.lines) < 10 else "--"
+    (line,) = axes.plot(places, values, style, marker="o", markersize=4, label=label)
+    if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
+        axes.fill_between(places, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,133 @@
+"""Results and listings as tables on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metarl.core.errors import MetarlError
+from metarl.core.numbers import number_text, words
+from metarl.runs.listing import RunStatus
+
+STEPS_BESIDE = 4
+"""Columns of adaptation steps that fit beside one another; more of them are rows."""
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """The adaptation curve as a table, with the protocol under which it was measured."""
+    where = f"{result['family']} {result['variant'] or ''}".strip()
+    unit, measure = result["unit"], result["measure"]
+    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {result['budget']} a step")
+    averages = {"mean": words(measure), "standard_error": "standard error"}
+    if result["average"] == "iqm":
+        averages["iqm"] = "IQM"
+    success = result.get("success")
+    beside = ("success rate", "95 % interval") if success else ()
+    for column in ("step", words(unit), *averages.values(), "95 % interval", *beside):
+        table.add_column(column, justify="right")
+    curve = result[measure]
+    for step, used in enumerate(result[unit]):
+        table.add_row(
+            str(step),
+            str(used),
+            *(number_text(curve[name][step]) for name in averages),
+            _interval(curve, step),
+            *((number_text(success["mean"][step]), _interval(success, step)) if success else ()),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    worse = f"{result['worse_after_adaptation']} of {result['tasks']} tasks"
+    console.print(f"worse after adaptation: {worse}; splits: {result['splits']}")
+    console.print(
+        "protocol: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["protocol"].items()),
+        markup=False,
+    )
+
+
+def print_comparison(result: dict[str, Any]) -> None:
+    """Averages with intervals, the rate that was chosen, and the data it was given: a row a method, where that fits."""
+    where = f"{result['family']} {result['variant'] or ''}".strip()
+    what = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {words(result['measure'])}"
+    table = Table(title=f"{where}, {result['split']}: {what} over seeds x {result['tasks']} tasks, 95 % interval")
+    methods, unit = result["methods"], result["unit"].split("_")[-1]
+    shown = _steps_shown(result["steps"])
+    beside = len(shown) <= STEPS_BESIDE
+    found = [f"step {step}" for step in shown] if beside else ["step", words(result["measure"])]
+    for column in ("method", "seeds", f"training {unit}", f"{unit} a step", "rate", *found):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method in methods:
+        curve, adaptation = method[result["measure"]], method[f"adaptation_{result['unit']}"]
+        steps = sum(method[f"training_{result['unit']}"]) / len(method["runs"])
+        granted = f"{adaptation[1]:,}" if len(adaptation) > 1 else "-"
+        rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
+        given = (method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", granted, rate)
+        success, average = method.get("success"), result["average"]
+        if beside:
+            table.add_row(*given, *(_measured(curve, success, average, step, "\n") for step in shown))
+            continue
+        for step in shown:
+            task_name = given if step == 0 else ("",) * len(given)
+            measured = _measured(curve, success, average, step, " ")
+            table.add_row(*task_name, str(step), measured, end_section=step == shown[-1])
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}
+    if len(budgets) > 1 and max(budgets) > 1.05 * min(budgets):
+        console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M {unit}")
+    for label, others in result["probability_of_improvement"].items():
+        for other, probability in others.items():
+            console.print(f"P({label} beats {other} after the last step) = {probability:.2f}", markup=False)
+
+
+def print_runs(run_statuses: Iterable[RunStatus]) -> None:
+    """A row a run."""
+    table = Table()
+    for column in ("run", "state", "algorithm", "on", "iteration", "saved", "last return"):
+        table.add_column(column, justify="right" if column in ("iteration", "saved", "last return") else "left")
+    for run in run_statuses:
+        reached = f"{'-' if run.iteration is None else run.iteration}/{'-' if run.total is None else run.total}"
+        saved = "-" if run.saved is None else str(run.saved)
+        texts = (escape(str(text)) for text in (run.run, run.state, run.algorithm, run.task_name))
+        table.add_row(*texts, reached, saved, number_text(run.measured))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _measured(curve: dict[str, Any], success: dict[str, Any] | None, average: str, step: int, then: str) -> str:
+    """An average with its interval, and the success rate where there is one; `then` separates them."""
+    low, high = (number_text(curve[name][step]) for name in ("ci95_low", "ci95_high"))
+    rate = f"{then}success {number_text(success['mean'][step])}" if success else ""
+    return f"{number_text(curve[average][step])}{then}[{low}, {high}]{rate}"
+
+
+def _steps_shown(last: int) -> list[int]:
+    """All steps where they are few; otherwise the first ones and ever fewer of the later ones, up to the last."""
+    if last < STEPS_BESIDE:
+        return list(range(last + 1))
+    later = (digit * 10**power for power in range(len(str(last))) for digit in (1, 2, 5))
+    return [0, *sorted({step for step in later if step < last} | {3, last})]
+
+
+def _interval(curve: dict[str, Any], step: int) -> str:
+    return f"{number_text(curve['ci95_low'][step])} to {number_text(curve['ci95_high'][step])}"
+
+
+def print_families() -> None:
+    """Every registered family with its task space, horizon and variants; one that cannot be loaded says why."""
+    from metarl.families.registry import load_family, registered
+
+    for name in registered():
+        try:
+            family = load_family(name)
+            print(f"{name}: horizon {family.horizon}, splits {', '.join(family.splits.names)} ({family.splits.kind})")
+            for entry, space in family.task_space.spaces.items():
+                print(f"  task {entry}: {space}")
+            for variant, description in family.variants.items():
+                default = " (default)" if variant == family.variant else ""
+                print(f"  variant {variant}{default}: {description}")
+        except MetarlError as error:
+            print(f"{name}: cannot be loaded: {error}")

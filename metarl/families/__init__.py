@@ -1,0 +1,97 @@
+"""Task families: tasks, splits, and environments stepped all at once. Imports no torch before one is stepped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metarl.core.imports import lazy_door
+
+if TYPE_CHECKING:
+    from metarl.families.analytic import AnalyticFamily as AnalyticFamily
+    from metarl.families.declared import DeclaredFamily as DeclaredFamily
+    from metarl.families.declared import declare_family as declare_family
+    from metarl.families.family import SyncTaskVectorEnv as SyncTaskVectorEnv
+    from metarl.families.family import TaskFamily as TaskFamily
+    from metarl.families.family import known_variant as known_variant
+    from metarl.families.mujoco import Motion as Motion
+    from metarl.families.mujoco import MujocoFamily as MujocoFamily
+    from metarl.families.mujoco import MujocoVectorEnv as MujocoVectorEnv
+    from metarl.families.mujoco import actions_in_words as actions_in_words
+    from metarl.families.mujoco import usable_cores as usable_cores
+    from metarl.families.registry import family_variants as family_variants
+    from metarl.families.registry import load_family as load_family
+    from metarl.families.registry import registered as registered
+    from metarl.families.splits import SPLITS as SPLITS
+    from metarl.families.splits import ListedSplits as ListedSplits
+    from metarl.families.splits import Splits as Splits
+    from metarl.families.splits import UniformSplits as UniformSplits
+    from metarl.families.splits import check_split as check_split
+    from metarl.families.splits import shared_splits as shared_splits
+    from metarl.families.tasks import Task as Task
+    from metarl.families.tasks import Tasks as Tasks
+    from metarl.families.tasks import batch_tasks as batch_tasks
+    from metarl.families.tasks import join_tasks as join_tasks
+    from metarl.families.tasks import number_of_tasks as number_of_tasks
+    from metarl.families.tasks import parse_task as parse_task
+    from metarl.families.tasks import read_tasks as read_tasks
+    from metarl.families.tasks import take_tasks as take_tasks
+    from metarl.families.tasks import task_at as task_at
+    from metarl.families.tasks import task_to_json as task_to_json
+    from metarl.families.vec_env import GymVecEnv as GymVecEnv
+    from metarl.families.vec_env import VecEnv as VecEnv
+    from metarl.families.vec_env import make_vec_env as make_vec_env
+    from metarl.families.vector import environment_faults as environment_faults
+
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "metarl.families.analytic": ("AnalyticFamily",),
+        "metarl.families.declared": (
+            "DeclaredFamily",
+            "declare_family",
+        ),
+        "metarl.families.family": (
+            "SyncTaskVectorEnv",
+            "TaskFamily",
+            "known_variant",
+        ),
+        "metarl.families.mujoco": (
+            "Motion",
+            "MujocoFamily",
+            "MujocoVectorEnv",
+            "actions_in_words",
+            "usable_cores",
+        ),
+        "metarl.families.registry": (
+            "family_variants",
+            "load_family",
+            "registered",
+        ),
+        "metarl.families.splits": (
+            "ListedSplits",
+            "SPLITS",
+            "Splits",
+            "UniformSplits",
+            "check_split",
+            "shared_splits",
+        ),
+        "metarl.families.tasks": (
+            "Task",
+            "Tasks",
+            "batch_tasks",
+            "join_tasks",
+            "number_of_tasks",
+            "parse_task",
+            "read_tasks",
+            "take_tasks",
+            "task_at",
+            "task_to_json",
+        ),
+        "metarl.families.vec_env": (
+            "GymVecEnv",
+            "VecEnv",
+            "make_vec_env",
+        ),
+        "metarl.families.vector": ("environment_faults",),
+    },
+)

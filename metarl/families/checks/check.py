@@ -1,0 +1,60 @@
+"""`metarl check`: does a task family keep its promises, and if not, how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from metarl import episode_promises, task_promises
+from metarl.families.checks.under_test import CheckFailed, CheckSkipped, UnderTest
+from metarl.families.family import TaskFamily
+
+CHECKS: dict[str, Callable[[UnderTest], str]] = {
+    "declaration": task_promises.declaration,
+    "tasks": task_promises.tasks,
+    "splits": task_promises.splits,
+    "json": task_promises.json_round_trip,
+    "spaces": episode_promises.spaces_constant,
+    "values": episode_promises.values,
+    "gymnasium": episode_promises.gymnasium_checker,
+    "stable-baselines3": episode_promises.sb3_checker,
+    "repeatable": episode_promises.repeatable,
+    "task matters": episode_promises.task_matters,
+    "re-tasking": episode_promises.retasking,
+    "sticky task": episode_promises.sticky,
+    "time limit": episode_promises.time_limit,
+    "batch": episode_promises.batch,
+    "workers": episode_promises.workers,
+}
+
+
+class Finding(NamedTuple):
+    """The verdict on one promise: "pass", "fail" or "skip", what was found, and how to mend what failed."""
+
+    check: str
+    verdict: str
+    found: str
+    hint: str = ""
+
+
+def check_family(family: TaskFamily) -> Iterator[Finding]:
+    """Look into every promise in turn; an exception that the family raises is a failure with its message."""
+    under_test = UnderTest(family)
+    for name, look in CHECKS.items():
+        try:
+            yield Finding(name, "pass", look(under_test))
+        except CheckFailed as broken:
+            yield Finding(name, "fail", str(broken), broken.hint)
+        except CheckSkipped as skipped:
+            yield Finding(name, "skip", str(skipped))
+        except Exception as error:
+            place = _where(error)
+            yield Finding(name, "fail", f"{type(error).__name__}: {error}", f"see {place}" if place else "")
+
+
+def _where(error: Exception) -> str:
+    """File and line that raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"

@@ -1,0 +1,208 @@
+"""Families declared from any Gymnasium environment, with no subclass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
+
+from metarl.core.errors import FamilyError, MetarlError, nearest
+from metarl.families.family import TaskFamily
+from metarl.families.splits import Splits, UniformSplits
+from metarl.families.tasks import Task, task_at
+from metarl.families.vector import wrapper_of
+
+
+class _TaskHolder(gymnasium.Wrapper):
+    """Outermost layer of a declared environment: applies a task, rebuilding what is inside where it must."""
+
+    spec = None  # type: ignore[assignment]
+    """A registered id cannot rebuild the environment, since it knows no task."""
+
+    def __init__(self, family: DeclaredFamily, task: Task, render_mode: str | None) -> None:
+        super().__init__(family.build(task, render_mode))
+        self.family = family
+        self._render_mode = render_mode
+        family.apply(self, task)
+
+    def rebuild(self, task: Task) -> None:
+        self.env.close()
+        self.env = self.family.build(task, self._render_mode)
+
+
+class DeclaredFamily(TaskFamily):
+    """A family over any Gymnasium environment; see `declare_family`."""
+
+    def __init__(
+        self,
+        env: str | Callable[..., gymnasium.Env],
+        task_space: spaces.Dict,
+        *,
+        horizon: int | None,
+        train_space: spaces.Dict | None,
+        splits: Splits | None,
+        set_task: Callable[[gymnasium.Env, Task], None] | None,
+        rescale_actions: bool,
+        name: str | None,
+    ) -> None:
+        if not isinstance(task_space, spaces.Dict) or not task_space.spaces:
+            raise FamilyError(
+                f"task_space: expected a gymnasium.spaces.Dict with an entry a parameter; got {task_space!r}"
+            )
+        own_name = env if isinstance(env, str) else str(getattr(env, "__name__", "declared"))
+        self.name = name or own_name
+        self.task_space = task_space
+        self.splits = splits or UniformSplits(task_space, train_space)
+        self._env = env
+        self._set_task = set_task
+        self._rescale_actions = rescale_actions
+        self._horizon = horizon
+        self.protocol = {"actions": "scaled from [-1, 1] to the bounds, then clipped" if rescale_actions else "clipped"}
+
+    @cached_property
+    def _constructor(self) -> Callable[..., gymnasium.Env]:
+        if not isinstance(self._env, str):
+            return self._env
+        try:
+            spec = gymnasium.spec(self._env)
+        except gymnasium.error.Error as error:
+            raise FamilyError(f"family '{self.name}': {error}") from None
+        creator = spec.entry_point
+        return gymnasium.envs.registration.load_env_creator(creator) if isinstance(creator, str) else creator  # type: ignore[return-value]
+
+    @cached_property
+    def horizon(self) -> int:  # type: ignore[override]
+        horizon = self._horizon
+        if horizon is None and isinstance(self._env, str):
+            horizon = gymnasium.spec(self._env).max_episode_steps
+        if horizon is None or horizon < 1:
+            raise FamilyError(f"family '{self.name}': horizon = {horizon}; expected a number of steps of at least 1")
+        return horizon
+
+    @cached_property
+    def _prototype(self) -> gymnasium.Env:
+        try:
+            return self.make(self._first_task())
+        except MetarlError:
+            raise
+        except Exception as error:
+            raise FamilyError(f"family '{self.name}': {type(error).__name__}: {error}") from error
+
+    @property
+    def observation_space(self) -> spaces.Space:  # type: ignore[override]
+        return self._prototype.observation_space
+
+    @property
+    def action_space(self) -> spaces.Space:  # type: ignore[override]
+        return self._prototype.action_space
+
+    @cached_property
+    def _keyword_names(self) -> frozenset[str]:
+        """The task entries that only the constructor can take: no attribute of that name, no `set_task`."""
+        if self._set_task is not None:
+            return frozenset()
+        parameters = inspect.signature(self._constructor).parameters
+        fixed = dict(gymnasium.spec(self._env).kwargs) if isinstance(self._env, str) else {}
+        taken = {name: _plain(value) for name, value in self._first_task().items() if name in parameters}
+        try:
+            probe = self._constructor(**(fixed | taken))
+        except Exception as error:
+            raise FamilyError(
+                f"family '{self.name}': its constructor raised {type(error).__name__}: {error}"
+            ) from error
+        attributes = {name for name in self.task_space.spaces if hasattr(probe.unwrapped, name)}
+        probe.close()
+        for name in self.task_space.spaces:
+            if name not in parameters and name not in attributes:
+                raise FamilyError(
+                    f"family '{self.name}': '{name}' is neither an attribute nor a keyword argument of the environment"
+                    f"{nearest(name, set(parameters) | {k for k in vars(probe.unwrapped) if not k.startswith('_')})}"
+                )
+        return frozenset(set(self.task_space.spaces) - attributes)
+
+    def _first_task(self) -> Task:
+        return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
+
+    def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
+        """The environment under the task holder, with the entries that its constructor takes."""
+        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self._keyword_names}
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        if isinstance(self._env, str):
+            env = gymnasium.make(self._env, max_episode_steps=self.horizon, disable_env_checker=True, **arguments)
+        else:
+            env = TimeLimit(self._env(**arguments), self.horizon)
+        if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
+            env = FlattenObservation(env)
+        actions = env.action_space
+        if self._rescale_actions and isinstance(actions, spaces.Box) and actions.is_bounded():
+            env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        return env
+
+    def apply(self, env: gymnasium.Env, task: Task) -> None:
+        """Set the entries that are attributes (or call the user's function)."""
+        if self._set_task is not None:
+            self._set_task(env.unwrapped, task)
+            return
+        for name in self.task_space.spaces:
+            if name not in self._keyword_names:
+                setattr(env.unwrapped, name, _plain(task[name]))
+
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        return _TaskHolder(self, task, render_mode)
+
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        holder = wrapper_of(env, _TaskHolder)
+        if self._keyword_names:
+            holder.rebuild(task)
+        self.apply(holder, task)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The prototype is an open environment, which a worker process makes for itself.
+        return {name: value for name, value in self.__dict__.items() if name != "_prototype"}
+
+    def close(self) -> None:
+        if "_prototype" in self.__dict__:
+            self._prototype.close()
+
+
+def declare_family(
+    env: str | Callable[..., gymnasium.Env],
+    task_space: spaces.Dict,
+    *,
+    horizon: int | None = None,
+    train_space: spaces.Dict | None = None,
+    splits: Splits | None = None,
+    set_task: Callable[[gymnasium.Env, Task], None] | None = None,
+    rescale_actions: bool = True,
+    name: str | None = None,
+) -> DeclaredFamily:
+    """A family from any Gymnasium environment: an id or a constructor, and the parameters that vary.
+
+    Each entry of `task_space` is an attribute of the unwrapped environment, or else a keyword argument of its
+    constructor; `set_task(unwrapped_env, task)` replaces both where more than one attribute must change
+    (CartPole computes derived masses when it is built, for one). `horizon` defaults to the registered time
+    limit. Training tasks are uniform in `train_space` (default: all of `task_space`); what lies outside it is
+    the out-of-distribution split. Observations are flattened, bounded actions scaled from [-1, 1].
+    """
+    return DeclaredFamily(
+        env,
+        task_space,
+        horizon=horizon,
+        train_space=train_space,
+        splits=splits,
+        set_task=set_task,
+        rescale_actions=rescale_actions,
+        name=name,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Scalars as Python numbers, since environments test `isinstance(x, float)`; arrays as copies they may change."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else np.copy(value)

@@ -1,0 +1,183 @@
+"""Task families: a distribution of environments that share spaces and differ in a task.
+
+Three ways to write one, one contract: subclass `AnalyticFamily` with pure batched functions, declare one from
+any Gymnasium environment with `declared.declare_family`, or subclass `TaskFamily` and build the environments yourself.
+This module imports no torch, so that families can be listed and validated at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from metarl.core.errors import EnvironmentFault, FamilyError, MetarlError, nearest
+from metarl.families.splits import Splits
+from metarl.families.tasks import Task, Tasks, number_of_tasks, task_at
+from metarl.families.vector import check_number, environment_faults
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+
+class TaskFamily(ABC):
+    """Environments that share observation space, action space and horizon, and differ in their task.
+
+    A task is sticky: it is set when an environment is made or by `set_task`, and no reset changes it.
+    """
+
+    name: str
+    variants: ClassVar[Mapping[str, str]] = {}
+    """Names of the variants, each with a line on what it is; the first is the default."""
+    variant: str | None = None
+    task_space: spaces.Dict
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    horizon: int
+    splits: Splits
+    protocol: Mapping[str, str] = {}
+    """What a reader must know to compare returns: reward, end rule, action scaling."""
+
+    @abstractmethod
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment with this task."""
+
+    def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        """tasks x episodes environments in task-major order, under gymnasium's own vector environment."""
+
+        return SyncTaskVectorEnv(self, tasks, episodes)
+
+    @abstractmethod
+    def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Give an environment that `make` returned another task; reset it afterwards."""
+
+    def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """n tasks of a split; raises FamilyError for a split that the family does not have."""
+        return self.splits.sample(n, split, rng)
+
+    def close(self) -> None:  # noqa: B027 (most families hold nothing)
+        """Release what the family itself holds; environments are closed by whoever made them."""
+
+
+def known_variant(name: str, variant: str, variants: Iterable[str]) -> str:
+    """The variant; raises FamilyError, with the nearest one, where the family of that name has none such."""
+    if variant not in variants:
+        raise FamilyError(f"family '{name}': unknown variant '{variant}'{nearest(variant, variants)}")
+    return variant
+
+
+Note = Callable[[int, int], None]
+"""Called with the index of a sub-environment and the step that it is about to take (0 for its reset)."""
+
+
+class _CheckedEnv(gymnasium.Wrapper):
+    """Names the sub-environment in whatever it raises, and refuses observations of another shape."""
+
+    def __init__(self, env: gymnasium.Env, family: TaskFamily, number: int, episodes: int, note: Note) -> None:
+        super().__init__(env)
+        # Bounds may depend on the task; what must agree is the shape.
+        self.observation_space = family.observation_space
+        self._shape = family.observation_space.shape
+        self._number, self._note = number, note
+        self._place = env_label(family, number, episodes)
+        self._steps = 0
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict]:
+        self._steps = 0
+        self._note(self._number, 0)
+        with environment_faults(self._place, "reset"):
+            observation, info = self.env.reset(**arguments)
+        return self._checked(observation, "reset"), self._dictionary(info, "reset")
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        self._steps += 1
+        self._note(self._number, self._steps)
+        with environment_faults(self._place, "step", self._steps):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        for field, value, kinds, expected in (
+            ("reward", reward, "biuf", "a number"),
+            ("terminated", terminated, "biu", "true or false"),
+            ("truncated", truncated, "biu", "true or false"),
+        ):
+            kind = np.asarray(value)
+            if kind.ndim or kind.dtype.kind not in kinds:
+                raise self._returned("step", f"{field} = {value!r:.80}", expected)
+        observation = self._checked(observation, "step")
+        return observation, reward, terminated, truncated, self._dictionary(info, "step")
+
+    def _checked(self, observation: Any, method: str) -> np.ndarray:
+        try:
+            array = np.asarray(observation)
+        except ValueError:  # rows of different lengths
+            raise self._returned(method, f"observation = {observation!r:.80}", "an array") from None
+        if array.shape != self._shape:
+            raise self._returned(method, f"an observation of shape {array.shape}", str(self._shape))
+        if array.dtype.kind not in "biuf":
+            raise self._returned(method, f"an observation of type {array.dtype}", str(self.observation_space.dtype))
+        return array
+
+    def _dictionary(self, info: Any, method: str) -> dict:
+        if not isinstance(info, dict):
+            raise self._returned(method, f"info = {info!r:.80}", "a dictionary")
+        return info
+
+    def _returned(self, method: str, what: str, expected: str) -> EnvironmentFault:
+        return EnvironmentFault(f"{self._place}: {method} returned {what}; expected {expected} (step {self._steps})")
+
+
+def env_label(family: TaskFamily, number: int, episodes: int) -> str:
+    """Task and episode of a sub-environment, counted task-major, for messages."""
+    return f"family '{family.name}', task {number // episodes}, episode {number % episodes}"
+
+
+class SyncTaskVectorEnv(SyncVectorEnv):
+    """gymnasium's synchronous vector environment over tasks x episodes sub-environments, re-tasked without rebuilding.
+
+    `indices` picks some of them, counted task-major (default: all); `note` is called before each resets or steps.
+    """
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        tasks: Tasks,
+        episodes: int,
+        *,
+        indices: Sequence[int] | None = None,
+        note: Note = lambda env_index, step: None,
+    ) -> None:
+        self.family = family
+        self.shape = (number_of_tasks(tasks), episodes)
+        self.indices = range(self.shape[0] * episodes) if indices is None else indices
+
+        def made(number: int) -> _CheckedEnv:
+            try:
+                env = family.make(task_at(tasks, number // episodes))
+            except MetarlError:
+                raise
+            except Exception as error:
+                place = env_label(family, number, episodes)
+                raise FamilyError(f"{place}: {type(error).__name__}: {error}") from error
+            return _CheckedEnv(env, family, number, episodes, note)
+
+        super().__init__(
+            [lambda number=number: made(number) for number in self.indices],  # type: ignore[misc]
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        check_number(tasks, self.shape[0])
+        for number, env in zip(self.indices, self.envs, strict=True):
+            assert isinstance(env, _CheckedEnv)
+            task = number // self.shape[1]
+            try:
+                self.family.set_task(env.env, task_at(tasks, task))
+            except MetarlError:
+                raise
+            except Exception as error:
+                place = f"family '{self.family.name}', task {task}"
+                raise FamilyError(f"{place}: set_task raised {type(error).__name__}: {error}") from error

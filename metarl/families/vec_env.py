@@ -1,0 +1,151 @@
+"""Stepping tasks x episodes sub-environments on tensors: analytic families as one batch, anything else by gymnasium.
+
+A sub-environment runs one episode of one task at a time. Rollouts see `reset(seeds)` and `step(actions)` on tensors
+(tasks, episodes, ...), and a sub-environment that ended is reset before it is stepped again. Actions are raw outputs of
+the policy: they are clipped to the action space here, and discrete ones are counted from its start.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from metarl.core.errors import Divergence, EnvironmentFault
+from metarl.families.analytic_env import AnalyticVecEnv, AnalyticVectorEnv
+from metarl.families.family import TaskFamily
+from metarl.families.observe_task import ObserveTask, ObserveTaskVectorEnv
+from metarl.families.tasks import Tasks, number_of_tasks
+from metarl.families.vector import environment_faults, successes_in
+from metarl.families.workers import SubprocVectorEnv
+
+
+class GymVecEnv:
+    """Any gymnasium vector environment with autoreset disabled, in task-major order, on tensors."""
+
+    torch_threads: int | None = 1
+    """Torch's threads while these environments step: a pool, or workers, step them on the same cores."""
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        tasks: int,
+        *,
+        family: TaskFamily | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.env = env
+        self.tasks = tasks
+        self.family = family
+        self.episodes = env.num_envs // tasks
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._ended = np.zeros(env.num_envs, bool)
+        self.succeeded: Bool[Tensor, "tasks episodes"] | None = None
+        """Success of each sub-environment's last step; None where the environments do not report it."""
+
+    def set_tasks(self, tasks: Tasks) -> None:
+        """Give other tasks to the same sub-environments; an environment that cannot be re-tasked is rebuilt."""
+        if hasattr(self.env, "set_tasks"):
+            self.env.set_tasks(tasks)
+        elif self.family is not None:
+            self.env.close()
+            self.env = self.family.make_vec(tasks, self.episodes)
+
+    def close(self) -> None:
+        self.env.close()
+
+    def reset(self, seeds: Int[Tensor, "tasks episodes"]) -> Tensor:
+        # 31 bits: environments that seed NumPy's legacy generator take no more.
+        self._seeds = ((seeds >> 33) & 0x7FFFFFFF).flatten().tolist()
+        self._ended[:] = False
+        self._steps = 0
+        with self._faults("reset"):
+            observation, _ = self.env.reset(seed=list(self._seeds))  # type: ignore[arg-type]
+            self._observation = self._tensor(observation)
+        return self._observation
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self._ended.any():
+            with self._faults("reset"):
+                self.env.reset(options={"reset_mask": self._ended.copy()})
+        finite = torch.isfinite(actions).reshape(self.tasks, self.episodes, -1).all(-1)
+        if not bool(finite.all()):
+            task, episode = (int(i) for i in (~finite).nonzero()[0])
+            if not bool(torch.isfinite(self._observation[task, episode]).all()):
+                place = f"task {task}, episode {episode}, step {self._steps}"
+                raise EnvironmentFault(f"observation is not finite at {place}")
+            raise Divergence(f"policy's action is not finite at task {task}: the parameters diverged", task)
+        array = actions.flatten(0, 1).cpu().numpy()
+        space = self.env.single_action_space
+        if isinstance(space, spaces.Box):
+            array = np.clip(array, space.low, space.high).astype(space.dtype)
+        elif isinstance(space, spaces.Discrete):
+            array = array + space.start
+        self._steps += 1
+        with self._faults("step"):
+            observation, reward, terminated, truncated, info = self.env.step(array)
+            self._ended = np.asarray(terminated | truncated).reshape(self.env.num_envs)
+            self._observation = self._tensor(observation)
+            successes = successes_in(info, self.env.num_envs)
+            self.succeeded = None if successes is None else self._flags(successes)
+            return (
+                self._observation,
+                self._tensor(reward).reshape(self.tasks, self.episodes),
+                self._flags(self._ended),
+            )
+
+    def _faults(self, method: str) -> AbstractContextManager[None]:
+        place = f"family '{self.family.name}'" if self.family is not None else "environment"
+        return environment_faults(place, method, self._steps)
+
+    def _flags(self, array: np.ndarray) -> Bool[Tensor, "tasks episodes"]:
+        return torch.as_tensor(array, device=self.device).reshape(self.tasks, self.episodes)
+
+    def _tensor(self, array: Any) -> Tensor:
+        # A copy: a vector environment may return the same buffer at every step.
+        tensor = torch.tensor(np.asarray(array), dtype=self.dtype)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()  # so that the copy need not be waited for
+        return tensor.to(self.device, non_blocking=True).reshape(self.tasks, self.episodes, *tensor.shape[1:])
+
+
+VecEnv = AnalyticVecEnv | GymVecEnv
+
+
+def make_vec_env(
+    family: TaskFamily,
+    tasks: Tasks,
+    episodes: int,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    workers: int = 0,
+    timeout: float = 60.0,
+) -> VecEnv:
+    """The fastest way of stepping that the family offers; both kinds can be given other tasks between iterations.
+
+    Ordinary environments are stepped in this process, or in `workers` others, each answering within `timeout` seconds.
+    """
+    env = _vector_env(family, tasks, episodes, workers, timeout)
+    if isinstance(env, AnalyticVectorEnv):
+        own = env.batch
+        return AnalyticVecEnv(own.family, tasks, episodes, device=device, dtype=dtype, observe_task=own.observe_task)
+    return GymVecEnv(env, number_of_tasks(tasks), family=family, device=device, dtype=dtype)
+
+
+def _vector_env(family: TaskFamily, tasks: Tasks, episodes: int, workers: int, timeout: float) -> VectorEnv:
+    if workers and isinstance(family, ObserveTask):
+        inner = _vector_env(family.family, tasks, episodes, workers, timeout)
+        if not isinstance(inner, AnalyticVectorEnv):
+            return ObserveTaskVectorEnv(family, inner, tasks)
+    elif workers and type(family).make_vec is TaskFamily.make_vec:
+        return SubprocVectorEnv(family, tasks, episodes, workers=workers, timeout=timeout)
+    return family.make_vec(tasks, episodes)

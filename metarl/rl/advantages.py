@@ -1,0 +1,130 @@
+"""Returns, generalised advantage estimation and the linear feature baseline, for all tasks at once.
+
+One row is one episode from its first step, so discounted sums are one product with a triangular matrix;
+the steps after an episode's end are masked to zero and add nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from metarl.core.errors import Divergence
+from metarl.rl.data import Episodes, PolicyBatch
+
+RIDGE = 1e-5
+
+OBSERVATION_BOUND = 10.0
+
+TIME_SCALE = 100.0
+
+NEGLIGIBLE = 1e-4
+"""Advantages below this part of the returns are taken for rounding."""
+
+
+def discounted_sums(values: Float[Tensor, "*rows steps"], discount: float) -> Float[Tensor, "*rows steps"]:
+    """sum over k >= 0 of discount^k values[t + k], for every t."""
+    steps = values.shape[-1]
+    time = torch.arange(steps, device=values.device)
+    lag = time[:, None] - time[None, :]
+    matrix = torch.where(lag >= 0, discount ** lag.clamp(min=0).to(values.dtype), 0.0)
+    return values @ matrix
+
+
+def advantages(
+    rewards: Float[Tensor, "tasks episodes steps"],
+    values: Float[Tensor, "tasks episodes steps"],
+    mask: Bool[Tensor, "tasks episodes steps"],
+    *,
+    gamma: float,
+    gae_lambda: float,
+    final_values: Float[Tensor, "tasks episodes"] | None = None,
+) -> Float[Tensor, "tasks episodes steps"]:
+    """Generalised advantage estimates (Schulman et al. 2016, equation 16).
+
+    `final_values` is the value of the true last observation of each episode: zero where the environment
+    terminated or its horizon ends the objective (the default everywhere), the critic's estimate where a time
+    limit that is no part of the objective cut the episode.
+    """
+    valid = mask.to(rewards.dtype)
+    values = values * valid
+    following = torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], -1)
+    if final_values is not None:
+        last = valid - torch.cat([valid[..., 1:], torch.zeros_like(valid[..., :1])], -1)
+        following = following + last * final_values[..., None]
+    deltas = (rewards + gamma * following - values) * valid
+    return discounted_sums(deltas, gamma * gae_lambda) * valid
+
+
+def baseline_features(
+    observations: Float[Tensor, "tasks episodes steps observation"],
+) -> Float[Tensor, "tasks episodes steps features"]:
+    """Features [o, o^2, t, t^2, t^3, 1] of Duan et al. (2016), with o clipped to +-10 and t in hundreds of steps."""
+    o = observations.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+    t = torch.arange(o.shape[-2], dtype=o.dtype, device=o.device) / TIME_SCALE
+    time = torch.stack([t, t**2, t**3, torch.ones_like(t)], -1).expand(*o.shape[:-1], 4)
+    return torch.cat([o, o * o, time], -1)
+
+
+def fit_baseline(
+    features: Float[Tensor, "tasks episodes steps features"],
+    targets: Float[Tensor, "tasks episodes steps"],
+    mask: Bool[Tensor, "tasks episodes steps"],
+) -> Float[Tensor, "tasks features"]:
+    """Ridge regression of targets on features, one solve for every task, in float64.
+
+    The ridge is RIDGE plus a part relative to the matrix, so that an episode set which never moves (singular
+    features) is solved as well. Raises Divergence naming the task whose data is not finite.
+    """
+    x = (features * mask[..., None]).flatten(1, 2).double()
+    y = (targets * mask).flatten(1, 2).double()
+    normal = x.mT @ x
+    ridge = RIDGE + 1e-12 * normal.diagonal(dim1=-2, dim2=-1).sum(-1)
+    normal = normal + ridge[:, None, None] * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    moments = (x.mT @ y[..., None]).squeeze(-1)
+    finite = torch.isfinite(normal).flatten(1).all(-1) & torch.isfinite(moments).all(-1)
+    if not bool(finite.all()):
+        task = int((~finite).nonzero()[0])
+        message = f"task {task} of the batch: its episodes hold values that are not finite; try a smaller inner lr"
+        raise Divergence(message, task)
+    # Cholesky, not LU: the batched LU of torch's CPU build fails on some matrices of 200 features with two threads.
+    factor = torch.linalg.cholesky(normal)
+    return torch.cholesky_solve(moments[..., None], factor).squeeze(-1).to(targets.dtype)
+
+
+def fit_to_returns(episodes: Episodes, gamma: float) -> Float[Tensor, "tasks features"]:
+    """Baseline coefficients fitted to the discounted Monte-Carlo returns of these episodes."""
+    return fit_baseline(
+        baseline_features(episodes.observations), discounted_sums(episodes.rewards, gamma), episodes.mask
+    )
+
+
+def policy_batch(
+    episodes: Episodes,
+    coefficients: Float[Tensor, "tasks features"] | None,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[PolicyBatch, Float[Tensor, " tasks"]]:
+    """Attach advantages, normalised within each task, and weights that average over each task's transitions.
+
+    `coefficients` are those of the baseline; None stands for no baseline. Returned beside the batch is what each
+    task's advantages were divided by.
+    """
+    valid = episodes.mask.to(episodes.rewards.dtype)
+    if coefficients is None:
+        values = torch.zeros_like(episodes.rewards)
+    else:
+        features = baseline_features(episodes.observations)
+        values = (features.flatten(1, 2) @ coefficients[..., None]).reshape(episodes.rewards.shape)
+    estimates = advantages(episodes.rewards, values, episodes.mask, gamma=gamma, gae_lambda=gae_lambda)
+    weights = valid / valid.sum((1, 2), keepdim=True)
+    centred = (estimates - (estimates * weights).sum((1, 2), keepdim=True)) * valid
+    deviation = (centred.square() * weights).sum((1, 2), keepdim=True).sqrt()
+    # Where a baseline explains everything the rest is rounding, which must not be blown up to unit size.
+    size = (discounted_sums(episodes.rewards, gamma).square() * weights).sum((1, 2), keepdim=True).sqrt()
+    deviation = torch.maximum(deviation, NEGLIGIBLE * size)
+    scale = deviation + 1e-8
+    batch = PolicyBatch(episodes.observations, episodes.actions, episodes.log_probs, centred / scale, weights)
+    return batch, scale[:, 0, 0]

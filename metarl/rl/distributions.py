@@ -1,0 +1,69 @@
+"""Distributions over actions, for all tasks at once."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Gaussian(NamedTuple):
+    """Diagonal normal distribution over actions; both fields have the same shape (tasks, ..., action)."""
+
+    mean: Tensor
+    log_std: Tensor
+
+    def sample(self, noise: Float[Tensor, "tasks *rows action"]) -> Tensor:
+        return self.mean + self.log_std.exp() * noise
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        z = (actions - self.mean) * torch.exp(-self.log_std)
+        return (-0.5 * (z * z + math.log(2 * math.pi)) - self.log_std).sum(-1)
+
+    def kl_from(self, old: Gaussian) -> Tensor:
+        """KL(old || self), summed over action dimensions."""
+        ratio = torch.exp(2 * (old.log_std - self.log_std))
+        distance = ((old.mean - self.mean) * torch.exp(-self.log_std)).square()
+        return (self.log_std - old.log_std + 0.5 * (ratio + distance - 1)).sum(-1)
+
+    def fisher_product(self, tangent: Gaussian) -> Gaussian:
+        """Fisher information of (mean, log_std) times a tangent: 1/variance for the mean, 2 for log_std."""
+        return Gaussian(tangent.mean * torch.exp(-2 * self.log_std), 2 * tangent.log_std)
+
+
+class Categorical(NamedTuple):
+    """Distribution over discrete actions; logits (tasks, ..., choices)."""
+
+    logits: Tensor
+
+    def sample(self, noise: Float[Tensor, "tasks *rows one"]) -> Tensor:
+        """Inversion of the distribution function at uniform noise with a trailing axis of length one."""
+        cumulative = torch.softmax(self.logits, -1).cumsum(-1)
+        return (noise > cumulative[..., :-1]).sum(-1)
+
+    def mode(self) -> Tensor:
+        return self.logits.argmax(-1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        log_p = torch.log_softmax(self.logits, -1)
+        return log_p.gather(-1, actions.long()[..., None]).squeeze(-1)
+
+    def kl_from(self, old: Categorical) -> Tensor:
+        """KL(old || self)."""
+        old_log_p, log_p = torch.log_softmax(old.logits, -1), torch.log_softmax(self.logits, -1)
+        return (old_log_p.exp() * (old_log_p - log_p)).sum(-1)
+
+    def fisher_product(self, tangent: Categorical) -> Categorical:
+        """(diag(p) - p p^T) times a tangent of the logits."""
+        p = torch.softmax(self.logits, -1)
+        weighted = p * tangent.logits
+        return Categorical(weighted - p * weighted.sum(-1, keepdim=True))
+
+
+Distribution = Gaussian | Categorical

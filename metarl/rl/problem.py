@@ -1,0 +1,178 @@
+"""Policy-gradient reinforcement learning as a `Problem`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metarl.adaptation.problem import Collected, Distribution
+from metarl.core.errors import WorkerFault
+from metarl.core.params import TaskParams
+from metarl.core.prng import Key
+from metarl.core.ranks import all_reduce_max, sync_errors
+from metarl.families.tasks import Tasks, number_of_tasks
+from metarl.families.vec_env import VecEnv
+from metarl.rl.advantages import fit_to_returns, policy_batch
+from metarl.rl.data import (
+    Episodes,
+    PolicyBatch,
+    flatten_valid_by_seed,
+    mean_returns,
+    padded,
+    subsample,
+    success_rates,
+    with_successes,
+)
+from metarl.rl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
+from metarl.rl.normalisation import moments
+from metarl.rl.policies import Policy
+from metarl.rl.rollouts import collect_with_memory
+
+FEWEST_TRANSITIONS = 200
+"""Of each task in the curvature: with fewer, the direction is so noisy that the line search gives most of it up."""
+
+
+class ReinforcementLearning:
+    """Policy-gradient reinforcement learning.
+
+    `vec_env_for(tasks)` builds the environments of a batch of tasks; they are built once and then re-tasked.
+    The budget of each task in each step is `episodes`, or at least `transitions` in whole episodes. Where a worker
+    fails, the episodes are collected again with new workers, at most `worker_retries` times: the same episodes, since
+    random numbers depend on the key alone.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        vec_env_for: Callable[[Tasks], VecEnv],
+        *,
+        horizon: int,
+        episodes: int,
+        transitions: int | None = None,
+        gamma: float = 0.99,
+        gae_lambda: float = 1.0,
+        surrogate: str = "low-variance",
+        worker_retries: int = 0,
+    ) -> None:
+        self.policy = policy
+        self.horizon = horizon
+        self.episodes = episodes
+        self.transitions = transitions
+        self.gamma = gamma
+        self.gae_lambda = gae_lambda
+        self.worker_retries = worker_retries
+        self._vec_env_for = vec_env_for
+        self._surrogate = SURROGATES[surrogate]
+        self._needs_order = surrogate == "dice"
+        self._vec_env: VecEnv | None = None
+        self._tasks: Tasks | None = None
+
+    def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> tuple[Episodes, Any]:
+        """Episodes of every task under its own parameters, and the policy's memory after them.
+
+        Raises Divergence where parameters have diverged.
+        """
+        self.policy.check(params)
+        for retries in reversed(range(self.worker_retries + 1)):
+            try:
+                return collect_with_memory(
+                    self._vec_env_of(tasks),
+                    self.policy,
+                    params,
+                    key,
+                    memory,
+                    horizon=self.horizon,
+                    episodes=self.episodes,
+                    transitions=self.transitions,
+                )
+            except WorkerFault as error:
+                self.close()
+                if retries == 0:
+                    raise
+                warnings.warn(f"{error}; tried again with new workers", stacklevel=2)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _vec_env_of(self, tasks: Tasks) -> VecEnv:
+        """The environments, built once, at these tasks."""
+        if self._vec_env is None or self._vec_env.tasks != number_of_tasks(tasks):
+            self.close()
+            self._vec_env = self._vec_env_for(tasks)
+        elif tasks is not self._tasks:
+            self._vec_env.set_tasks(tasks)
+        self._tasks = tasks
+        return self._vec_env
+
+    def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
+        """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it.
+
+        Of several seeds each keeps the shape of its own run for that.
+        """
+        with sync_errors():
+            episodes, memory = self.episodes_of(params, tasks, key, memory)
+        *size, known = all_reduce_max(*episodes.mask.shape[1:], int(episodes.successes is not None))
+        episodes = padded(episodes, *size)
+        if known:
+            episodes = with_successes(episodes)
+        coefficients = fit_to_returns(episodes, self.gamma)
+        batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        transitions = episodes.mask.sum((1, 2))
+        if not self._needs_order:
+            batch = flatten_valid_by_seed(batch, episodes.mask, transitions)
+        # The loss averages over transitions of normalised advantages, where the return is a sum over an episode's.
+        steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
+        discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
+        objective = discounted / transitions / scale
+        return Collected(
+            batch,
+            mean_returns(episodes),
+            transitions,
+            objective,
+            success_rates(episodes),
+            moments(params, episodes.observations, episodes.mask),
+            memory,
+        )
+
+    def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
+        return self.policy.act(params, data.observations)[0]
+
+    def inner_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return self._surrogate(self.distribution(params, data), data)
+
+    def log_likelihood(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """Log-probability of all actions of a task's data."""
+        return (self.distribution(params, data).log_prob(data.actions) * (data.weights > 0)).sum((1, 2))
+
+    def loss_of(self, distribution: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return ratio_surrogate(distribution, data)
+
+    def outer_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        return self.loss_of(self.distribution(params, data), data)
+
+    def clipped_loss(self, params: TaskParams, data: PolicyBatch, clip: float) -> Float[Tensor, " tasks"]:
+        return clipped_surrogate(self.distribution(params, data), data, clip)
+
+    def divergence(self, distribution: Distribution, old: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """KL(old || new) averaged over each task's transitions."""
+        return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
+
+    def subsample(self, data: PolicyBatch, stride: int) -> PolicyBatch:
+        """Every stride-th transition, with weights that sum to one again; more where few would be left.
+
+        The first one kept moves on by a step from episode to episode, so that all times are represented; the first
+        transition of the first episode, which no task lacks, is always among them. DiCE, which needs whole episodes,
+        gets all of them.
+        """
+        if self._needs_order:
+            return data
+        part = subsample(data, stride, FEWEST_TRANSITIONS)
+        return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
+
+    def close(self) -> None:
+        if self._vec_env is not None:
+            self._vec_env.close()
+            self._vec_env = None

@@ -1,0 +1,212 @@
+"""Collecting episodes of every task at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from metarl.core.errors import ConfigError, Divergence, EnvironmentFault
+from metarl.core.machine import torch_threads
+from metarl.core.params import TaskParams, tree_where
+from metarl.core.prng import Key, noise_seeds, normal, uniform
+from metarl.families.vec_env import VecEnv
+from metarl.rl.data import Episodes, concatenate_rounds, zero_masked
+from metarl.rl.policies import Policy
+
+
+def rollout(
+    envs: VecEnv,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    *,
+    horizon: int,
+    first_episode: int = 0,
+    active: Bool[Tensor, " tasks"] | None = None,
+) -> Episodes:
+    """One episode in every sub-environment, from reset to its end or the horizon; what follows an end is masked.
+
+    The noise of an episode depends on `key`, its task's index and its own index alone.
+
+    Args:
+        envs: The environments of all tasks.
+        policy: Acts in all of them at once.
+        params: Parameters of every task's policy.
+        key: Position of the random numbers.
+        horizon: Steps after which an episode is cut.
+        first_episode: Index of the first episode of each task.
+        active: Tasks whose episodes count; the others are masked throughout (default: all count).
+
+    Raises:
+        EnvironmentFault: An observation or a reward is not finite.
+        Divergence: An action is not finite.
+    """
+    return rollout_with_memory(
+        envs, policy, params, key, None, horizon=horizon, first_episode=first_episode, active=active
+    )[0]
+
+
+def rollout_with_memory(
+    envs: VecEnv,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    memory: Any,
+    *,
+    horizon: int,
+    first_episode: int = 0,
+    active: Bool[Tensor, " tasks"] | None = None,
+) -> tuple[Episodes, Any]:
+    """`rollout` with a policy that begins with `memory`, and its memory after the last step.
+
+    A memory is a tensor (tasks, episodes, ...), or a dictionary or tuple of them; None stands for the policy's own
+    start, and for policies without memory. That of an episode which has ended stays as it was at its end.
+    """
+    shape = (envs.tasks, envs.episodes)
+    seeds = key.at("environment").env_seeds(*shape, first_episode=first_episode, device=envs.device)
+    env_seeds = key.at("policy").env_seeds(*shape, first_episode=first_episode, device=envs.device)
+    draw = normal if policy.noise == "normal" else uniform
+    noise = draw(noise_seeds(env_seeds, horizon, policy.noise_components)).to(envs.dtype)
+
+    running = torch.ones(shape, dtype=torch.bool, device=envs.device)
+    if active is not None:
+        running = running & active[:, None]
+    observations, actions, distributions, rewards, masks = [], [], [], [], []
+    successes: list[Tensor | None] = []
+    with torch.no_grad(), torch_threads(envs.torch_threads):
+        observation = envs.reset(seeds)
+        for t in range(horizon):
+            distribution, after = policy.act(params, observation, memory)
+            memory = after if memory is None or after is None else tree_where(running, after, memory)
+            action = distribution.sample(noise[t])
+            observations.append(observation)
+            actions.append(action)
+            distributions.append(distribution)
+            masks.append(running)
+            observation, reward, ended = envs.step(action)
+            rewards.append(reward)
+            successes.append(envs.succeeded)
+            running = running & ~ended
+            # Asking costs a synchronisation on an accelerator; here it saves the rest of the horizon.
+            if envs.device.type == "cpu" and not running.any():
+                break
+    mask, chosen = torch.stack(masks, 2), torch.stack(actions, 2)
+    # One log_prob call for all steps: small calls are dominated by their overhead.
+    acted = type(distributions[0])._make(torch.stack(field, 2) for field in zip(*distributions, strict=True))
+    episodes = Episodes(
+        torch.stack(observations, 2),
+        chosen,
+        acted.log_prob(chosen),
+        torch.stack(rewards, 2),
+        mask,
+        _stacked(successes),
+    )
+    _check_finite(episodes)
+    if not bool(mask.all()):
+        # On a GPU the loop always runs to the horizon; trim to the shape that a CPU has.
+        steps = int(mask.any(1).any(0).sum())
+        episodes = zero_masked(episodes.each(lambda x: x[:, :, :steps]))
+    return episodes, memory
+
+
+def collect(
+    envs: VecEnv,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    *,
+    horizon: int,
+    episodes: int | None = None,
+    transitions: int | None = None,
+) -> Episodes:
+    """Episodes of every task until the budget is used: a number of episodes, or of transitions in each task.
+
+    A budget in transitions is met by whole episodes: every task goes on, a round of sub-environments at a time, until
+    it has at least that many, and an episode that was begun is kept whatever its length, so short ones are hardly
+    favoured. Tasks that need fewer episodes than others are padded with rows that hold none.
+    """
+    budget = {"horizon": horizon, "episodes": episodes, "transitions": transitions}
+    return collect_with_memory(envs, policy, params, key, None, **budget)[0]  # type: ignore[arg-type]
+
+
+def collect_with_memory(
+    envs: VecEnv,
+    policy: Policy,
+    params: TaskParams,
+    key: Key,
+    memory: Any,
+    *,
+    horizon: int,
+    episodes: int | None = None,
+    transitions: int | None = None,
+) -> tuple[Episodes, Any]:
+    """`collect` with a policy that begins with `memory`, and its memory after the episodes.
+
+    A policy with memory has an episode in each sub-environment and no more: raises ConfigError for other budgets.
+    """
+    first, memory = rollout_with_memory(envs, policy, params, key, memory, horizon=horizon)
+    if memory is not None and (transitions is not None or episodes not in (None, envs.episodes)):
+        raise ConfigError("samples_per_step: expected none, since a policy with memory needs a budget in episodes")
+    rounds = [first]
+    if transitions is None:
+        wanted = envs.episodes if episodes is None else episodes
+        while len(rounds) * envs.episodes < wanted:
+            rounds.append(
+                rollout(envs, policy, params, key, horizon=horizon, first_episode=len(rounds) * envs.episodes)
+            )
+        return concatenate_rounds(rounds).each(lambda x: x[:, :wanted]), memory
+    collected = rounds[0].mask.sum((1, 2))
+    while bool((collected < transitions).any()):
+        offset = len(rounds) * envs.episodes
+        wanting = collected < transitions
+        more = rollout(envs, policy, params, key, horizon=horizon, first_episode=offset, active=wanting)
+        # Within a round a task takes episodes only until its budget is met.
+        lengths = more.mask.sum(2)
+        before = collected[:, None] + lengths.cumsum(1) - lengths
+        more = zero_masked(more._replace(mask=more.mask & (before < transitions)[..., None]))
+        collected = collected + more.mask.sum((1, 2))
+        rounds.append(more)
+    return _drop_empty_episodes(concatenate_rounds(rounds)), None
+
+
+def _stacked(flags: list[Tensor | None]) -> Bool[Tensor, "tasks episodes steps"] | None:
+    """Flags of one step after another; a step without any among others with some has none that is up."""
+    known = next((x for x in flags if x is not None), None)
+    return None if known is None else torch.stack([torch.zeros_like(known) if x is None else x for x in flags], 2)
+
+
+def _drop_empty_episodes(episodes: Episodes) -> Episodes:
+    """Pack each task's episodes to the front and drop the rows that no task uses."""
+    used = episodes.mask[..., 0]
+    order = torch.argsort(used.to(torch.int8), dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    return episodes.each(lambda x: x[rows, order])
+
+
+def _check_finite(episodes: Episodes) -> None:
+    """Name the earliest action, observation or reward that is not finite, and whose fault it is."""
+    summary = episodes.observations.sum() + episodes.rewards.sum() + episodes.log_probs.sum()
+    if bool(torch.isfinite(summary)):
+        return
+    fields = {
+        "observation": episodes.observations,
+        "policy's action": episodes.log_probs[..., None],
+        "reward": episodes.rewards[..., None],
+    }
+    first: tuple[int, str, int, int] | None = None
+    for field, values in fields.items():
+        bad = ~torch.isfinite(values).all(-1) & episodes.mask
+        if bool(bad.any()):
+            step, task, episode = (int(i) for i in bad.permute(2, 0, 1).nonzero()[0])
+            if first is None or step < first[0]:
+                first = (step, field, task, episode)
+    if first is None:
+        return
+    step, field, task, episode = first
+    place = f"{field} is not finite at task {task}, episode {episode}, step {step}"
+    if field == "policy's action":
+        raise Divergence(f"{place}: the parameters diverged; try a smaller inner lr", task)
+    raise EnvironmentFault(place)

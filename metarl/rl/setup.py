@@ -1,0 +1,176 @@
+"""Reinforcement learning on a task family: its environments, policy and problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl.adaptation.adapter import Adapter
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.parameters import as_trained
+from metarl.adaptation.setup import Model
+from metarl.config.run import TrainConfig
+from metarl.core.machine import DTYPES
+from metarl.core.params import Params
+from metarl.core.prng import Key
+from metarl.families.family import TaskFamily
+from metarl.families.registry import load_family
+from metarl.families.tasks import Tasks
+from metarl.families.vec_env import VecEnv, make_vec_env
+from metarl.rl.policies import Policy, make_policy
+from metarl.rl.problem import ReinforcementLearning
+
+
+def build_family(config: TrainConfig) -> TaskFamily:
+    """The family that a configuration names."""
+    return load_family(config.family, config.variant, observe_task=config.observe_task)
+
+
+def build_policy(config: TrainConfig, observation_space: spaces.Space, action_space: spaces.Space) -> Policy:
+    """The policy of a configuration for a pair of spaces."""
+    return make_policy(
+        observation_space,
+        action_space,
+        hidden_sizes=config.policy.hidden_sizes,
+        activation=config.policy.activation,
+        initial_log_std=config.policy.initial_log_std,
+        min_log_std=config.policy.min_log_std,
+        max_log_std=config.policy.max_log_std,
+        context=config.policy.context,
+        normalise_observations=config.policy.normalise_observations,
+    )
+
+
+def build_problem(config: TrainConfig, family: TaskFamily, policy: Policy) -> ReinforcementLearning:
+    """The problem of a configuration on a family, with the configuration's budget."""
+    transitions = config.samples_per_step
+    envs = -(-transitions // family.horizon) if transitions is not None else config.episodes
+
+    def vec_env_for(tasks: Tasks) -> VecEnv:
+        return make_vec_env(
+            family,
+            tasks,
+            envs,
+            device=config.device,
+            dtype=DTYPES[config.dtype],
+            workers=config.workers,
+            timeout=config.worker_timeout,
+        )
+
+    return problem_over(vec_env_for, config, policy, horizon=family.horizon, episodes=envs, transitions=transitions)
+
+
+def problem_over(
+    vec_env_for: Callable[[Tasks], VecEnv],
+    config: TrainConfig,
+    policy: Policy,
+    *,
+    horizon: int,
+    episodes: int,
+    transitions: int | None = None,
+) -> ReinforcementLearning:
+    """The problem of a configuration over any environments."""
+    return ReinforcementLearning(
+        policy,
+        vec_env_for,
+        horizon=horizon,
+        episodes=episodes,
+        transitions=transitions,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        surrogate=config.inner.estimator,
+        worker_retries=config.worker_retries,
+    )
+
+
+def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> dict[str, Any]:
+    """Spaces as JSON, so that a saved policy can act without its family."""
+    assert isinstance(observation_space, spaces.Box)
+    if isinstance(action_space, spaces.Discrete):
+        action: dict[str, Any] = {"discrete": int(action_space.n), "start": int(action_space.start)}
+    else:
+        assert isinstance(action_space, spaces.Box)
+        # JSON has no infinity; an unbounded side is null.
+        bounds = [
+            [float(x) if np.isfinite(x) else None for x in side] for side in (action_space.low, action_space.high)
+        ]
+        action = {"low": bounds[0], "high": bounds[1]}
+    return {"observation_size": int(observation_space.shape[0]), "action": action}
+
+
+def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
+    """The inverse of `describe_spaces`."""
+    observation = spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32)
+    action = description["action"]
+    if "discrete" in action:
+        return observation, spaces.Discrete(action["discrete"], start=action["start"])
+    low = np.array([-np.inf if x is None else x for x in action["low"]], np.float32)
+    high = np.array([np.inf if x is None else x for x in action["high"]], np.float32)
+    return observation, spaces.Box(low, high, dtype=np.float32)
+
+
+def fitted_params(config: TrainConfig, description: dict[str, Any], params: Params, where: str) -> Params:
+    """Loaded parameters of a configuration's policy, in its order and type; raises RunError where they do not fit."""
+    policy = build_policy(config, *spaces_from(description))
+    trained = as_trained(gradient_adapter(config.inner), policy, params, where)
+    return {name: value.to(DTYPES[config.dtype]) for name, value in trained.items()}
+
+
+class FamilySetup:
+    """Reinforcement learning on a task family."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.family = build_family(config)
+        self.name, self.variant = self.family.name, self.family.variant
+        self.model = self.build_model()
+        self.splits, self.task_space = self.family.splits, self.family.task_space
+        self.sample_tasks = self.family.sample_tasks
+        self.close = self.family.close
+
+    def build_model(self) -> Model:
+        return build_policy(self.config, self.family.observation_space, self.family.action_space)
+
+    def problem(self, *, training: bool) -> ReinforcementLearning:
+        assert isinstance(self.model, Policy)
+        return build_problem(self.config, self.family, self.model)
+
+    def adapter(self, lr: float | None = None, later_lr: float | None = None) -> Adapter:
+        """Gradient steps by the options of the inner loop, at other rates where they are given."""
+        return gradient_adapter(self.config.inner, lr, later_lr)
+
+    def at_test(self, theta: Params, key: Key) -> Params:
+        return theta
+
+    def facts(self) -> dict[str, Any]:
+        described = describe_spaces(self.family.observation_space, self.family.action_space)
+        return {"spaces": described, "horizon": self.family.horizon}
+
+    def budget(self, steps: int) -> dict[str, Any]:
+        config = self.config
+        granted = config.samples_per_step or config.episodes * self.family.horizon
+        return {
+            "budget": f"{config.samples_per_step} samples"
+            if config.samples_per_step
+            else f"{config.episodes} episodes",
+            "episodes_per_step": config.episodes,
+            "samples_per_step": config.samples_per_step,
+            "environment_steps": [step * granted for step in range(steps + 1)],
+        }
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {
+            **self.family.protocol,
+            "horizon": self.family.horizon,
+            "gamma": self.config.gamma,
+            "gae_lambda": self.config.gae_lambda,
+            "actions_sampled": True,
+        }
+
+
+def setup(config: TrainConfig) -> FamilySetup:
+    """The setup of a configuration of `metarl train`."""
+    return FamilySetup(config)

@@ -1,0 +1,73 @@
+"""Run directories: configuration, metrics, checkpoints, saved policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metarl.core.imports import lazy_door
+
+if TYPE_CHECKING:
+    from metarl.runs.checkpoint import aligned as aligned
+    from metarl.runs.checkpoint import load_newest as load_newest
+    from metarl.runs.checkpoint import load_selected as load_selected
+    from metarl.runs.checkpoint import prune as prune
+    from metarl.runs.checkpoint import save_checkpoint as save_checkpoint
+    from metarl.runs.checkpoint import tidy as tidy
+    from metarl.runs.directory import MetricsFile as MetricsFile
+    from metarl.runs.directory import RunLock as RunLock
+    from metarl.runs.directory import check_free as check_free
+    from metarl.runs.directory import check_same as check_same
+    from metarl.runs.directory import create as create
+    from metarl.runs.directory import kind_name as kind_name
+    from metarl.runs.directory import read_config as read_config
+    from metarl.runs.directory import read_metrics as read_metrics
+    from metarl.runs.listing import RunStatus as RunStatus
+    from metarl.runs.listing import run_statuses as run_statuses
+    from metarl.runs.manifest import NUMERICS as NUMERICS
+    from metarl.runs.manifest import check_numerics as check_numerics
+    from metarl.runs.manifest import data_used as data_used
+    from metarl.runs.manifest import list_checkpoints as list_checkpoints
+    from metarl.runs.policy_files import SavedPolicy as SavedPolicy
+    from metarl.runs.policy_files import read_policy as read_policy
+    from metarl.runs.policy_files import write_policy as write_policy
+    from metarl.runs.tensorboard import Events as Events
+
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "metarl.runs.checkpoint": (
+            "aligned",
+            "load_newest",
+            "load_selected",
+            "prune",
+            "save_checkpoint",
+            "tidy",
+        ),
+        "metarl.runs.directory": (
+            "MetricsFile",
+            "RunLock",
+            "check_free",
+            "check_same",
+            "create",
+            "kind_name",
+            "read_config",
+            "read_metrics",
+        ),
+        "metarl.runs.listing": (
+            "RunStatus",
+            "run_statuses",
+        ),
+        "metarl.runs.manifest": (
+            "NUMERICS",
+            "check_numerics",
+            "data_used",
+            "list_checkpoints",
+        ),
+        "metarl.runs.policy_files": (
+            "SavedPolicy",
+            "read_policy",
+            "write_policy",
+        ),
+        "metarl.runs.tensorboard": ("Events",),
+    },
+)

@@ -1,0 +1,88 @@
+"""The runs below a directory: how far each is and how it stands. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metarl.core.errors import MetarlError, RunError
+from metarl.runs.directory import CONFIG, METRICS, is_held, read_plain
+from metarl.runs.manifest import list_checkpoints, read_manifest
+
+LAST_LINE_BYTES = 1 << 16
+
+
+class RunStatus(NamedTuple):
+    """How a run stands."""
+
+    run: Path
+    state: str
+    """running, finished, stopped, or damaged: and why."""
+    algorithm: str
+    task_name: str
+    saved: int | None
+    """Iteration of the newest checkpoint that says it is whole."""
+    total: int | None
+    iteration: int | None
+    """Iteration of the last line of metrics."""
+    measured: float | None
+    """The last return (or other measure) after adaptation."""
+
+
+def run_statuses(directory: Path) -> Iterator[RunStatus]:
+    """Every run in a directory and below it; raises RunError where there is no such directory."""
+    if not directory.is_dir():
+        raise RunError(f"{directory}: not a directory")
+    for path in sorted(directory.rglob(CONFIG)):
+        yield run_status(path.parent)
+
+
+def run_status(run: Path) -> RunStatus:
+    """How one run stands, from its files alone: its environments are not loaded."""
+    last = _last_record(run)
+    iteration = last.get("iteration") if isinstance(last.get("iteration"), int) else None
+    curve = next((value for value in last.values() if isinstance(value, list)), [])  # a value for each step
+    known = [value for value in curve if isinstance(value, int | float)]
+    found = (_saved(folder) for folder in reversed(list_checkpoints(run).values()))
+    saved = next((number for number in found if number is not None), None)
+    try:
+        config = read_plain(run)
+    except MetarlError as error:
+        return RunStatus(run, f"damaged: {error}", "", "", saved, None, iteration, known[-1] if known else None)
+    total = config.get("iterations")
+    total = total if isinstance(total, int) else None
+    if is_held(run):
+        state = "running"
+    elif saved is not None and total is not None and saved >= total:
+        state = "finished"
+    else:
+        state = "stopped"
+    algorithm, task_name = str(config.get("algorithm", "")), str(config.get("family", config.get("domain", "")))
+    return RunStatus(run, state, algorithm, task_name, saved, total, iteration, known[-1] if known else None)
+
+
+def _saved(folder: Path) -> int | None:
+    try:
+        return int(read_manifest(folder)["iteration"])
+    except RunError:
+        return None
+
+
+def _last_record(run: Path) -> dict[str, Any]:
+    """The last whole line of the metrics; nothing where there is none."""
+    path = run / METRICS
+    if path.is_symlink() or not path.is_file():
+        return {}
+    with open(path, "rb") as file:
+        file.seek(max(path.stat().st_size - LAST_LINE_BYTES, 0))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # cut short, by a crash or by where reading began
+        if isinstance(record, dict):
+            return record
+    return {}

@@ -1,0 +1,83 @@
+"""The metrics of a run as TensorBoard events."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from metarl.config.registry import ProblemKind
+from metarl.core.errors import RunError
+
+FLUSH_SECONDS = 10.0
+"""How far a file may lag behind while training goes on."""
+
+
+class Events:
+    """TensorBoard events of a run, written by the thread that trains.
+
+    tensorboardX's SummaryWriter hands events to a thread of its own, which a full disk ends without a word; training
+    then waits for ever for it to make room in its queue. Raises RunError where events cannot be written.
+    """
+
+    def __init__(self, run: Path, iteration: int, kind: ProblemKind) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+
+        self._kind, self._event, self._scalar = kind, Event, scalar
+        self._folder = run / "tensorboard"
+        self._flushed = time.monotonic()
+        with self._writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # The iteration is part of the name: otherwise a run that is resumed within a second loses its first file.
+            self._writer = EventsWriter(str(self._folder / "events"), f".{iteration}")
+            if iteration:
+                # TensorBoard drops what an earlier file has from here on.
+                start = SessionLog(status=SessionLog.START)
+                self._add(iteration + 1, session_log=start)
+            self._writer.flush()
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What ended the training is what has to be told.
+        with contextlib.suppress(RunError) if kind else contextlib.nullcontext(), self._writing():
+            self._writer.close()
+
+    def write(self, record: dict[str, Any]) -> None:
+        number = record["iteration"]
+        for name in (self._kind.measure, "success"):
+            self._write_curve(name, record.get(name, []), number)
+        names = ("kl", "outer_loss", "gradient_norm", self._kind.unit)
+        self._write({name: record[name] for name in names if name in record}, number)
+        self._write({f"seconds/{name}": value for name, value in record.get("seconds", {}).items()}, number)
+
+    def write_validation(self, found: dict[str, Any], number: int) -> None:
+        """Scores on meta-validation tasks, and success rates where there are any."""
+        self._write_curve("meta-validation", found[self._kind.measure], number)
+        self._write_curve("meta-validation-success", found.get("success", []), number)
+
+    def _write_curve(self, name: str, curve: list[float | None], number: int) -> None:
+        self._write({f"{name}/step-{step}": value for step, value in enumerate(curve) if value is not None}, number)
+
+    def _write(self, scalars: Mapping[str, float], number: int) -> None:
+        with self._writing():
+            for name, value in scalars.items():
+                self._add(number, summary=self._scalar(name, value))
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._writer.flush()
+                self._flushed = time.monotonic()
+
+    def _add(self, number: int, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=number, **content))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None

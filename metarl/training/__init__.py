@@ -1,0 +1,39 @@
+"""Meta-training: assembling the parts, the loop, several seeds at once, signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metarl.core.imports import lazy_door
+
+if TYPE_CHECKING:
+    from metarl.training.assembly import Assembly as Assembly
+    from metarl.training.assembly import assemble as assemble
+    from metarl.training.loop import Reporter as Reporter
+    from metarl.training.progress import TrainingDisplay as TrainingDisplay
+    from metarl.training.progress import evaluation_progress as evaluation_progress
+    from metarl.training.progress import training_display as training_display
+    from metarl.training.seeds import train_seeds as train_seeds
+    from metarl.training.start import resume as resume
+    from metarl.training.start import train as train
+
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "metarl.training.assembly": (
+            "Assembly",
+            "assemble",
+        ),
+        "metarl.training.loop": ("Reporter",),
+        "metarl.training.progress": (
+            "TrainingDisplay",
+            "evaluation_progress",
+            "training_display",
+        ),
+        "metarl.training.seeds": ("train_seeds",),
+        "metarl.training.start": (
+            "resume",
+            "train",
+        ),
+    },
+)

@@ -1,0 +1,87 @@
+"""Everything that a configuration stands for, built once a command: its tasks, its adapter, its device, theta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+import torch
+
+from metarl.adaptation.adapter import Adapter
+from metarl.adaptation.parameters import as_trained, initial_theta
+from metarl.adaptation.setup import Setup, open_setup
+from metarl.config.registry import REINFORCEMENT_LEARNING, Algorithm, ProblemKind
+from metarl.config.run import RunConfig
+from metarl.config.validation import validate
+from metarl.core.errors import ConfigError
+from metarl.core.machine import DTYPES, check_device, keep_freed_memory
+from metarl.core.params import Params
+from metarl.core.ranks import current
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts of a training or an evaluation; a context manager that closes them."""
+
+    kind: ProblemKind
+    algorithm: str
+    found: Algorithm
+    config: RunConfig
+    setup: Setup
+    adapter: Adapter
+    device: torch.device
+    dtype: torch.dtype
+
+    def initial_theta(self) -> Params:
+        """The untrained initialisation of the configuration's seed."""
+        return initial_theta(self.adapter, self.setup.model, self.config.seed, self.device, self.dtype)
+
+    def as_trained(self, loaded: Params, where: str) -> Params:
+        """Loaded parameters in the model's own order; raises RunError where they do not fit the model."""
+        return as_trained(self.adapter, self.setup.model, loaded, where)
+
+    def for_seed(self, seed: int) -> Assembly:
+        """The same parts for another seed; they are shared, so only one of the two is to be closed."""
+        return replace(self, config=replace(self.config, seed=seed))
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.setup.close()
+
+
+def assemble(
+    algorithm: str,
+    config: RunConfig,
+    kind: ProblemKind = REINFORCEMENT_LEARNING,
+    *,
+    inner_lr: float | None = None,
+    later_inner_lr: float | None = None,
+) -> Assembly:
+    """Validate a configuration, check the device, and build what it stands for.
+
+    Args:
+        algorithm: Name of the outer update, or `module:Class`.
+        config: Its options.
+        kind: The kind of problem.
+        inner_lr: A rate of adaptation other than that of training.
+        later_inner_lr: The same for the steps after the first.
+
+    Raises:
+        ConfigError: A value or a combination of values that cannot be used, or a device that is not there.
+        FamilyError: A family that cannot be loaded.
+    """
+    found = kind.find(algorithm)
+    validate(config)
+    device = check_device(config.device)
+    ranks = current().size
+    if config.meta_batch_size < ranks:
+        expected = f"at least {ranks}, a task for each process"
+        raise ConfigError(f"--meta-batch-size = {config.meta_batch_size}; expected {expected}")
+    keep_freed_memory()
+    setup = open_setup(found.setup or kind.setup, config)
+    adapter = setup.adapter(inner_lr, later_inner_lr)
+    return Assembly(kind, algorithm, found, config, setup, adapter, device, DTYPES[config.dtype])

@@ -1,0 +1,80 @@
+"""`--initialise-from`: theta out of another run, a saved policy, or a model of Stable-Baselines3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from metarl.config.run import TrainConfig
+from metarl.config.sb3 import Sb3Config
+from metarl.core.errors import RunError
+from metarl.core.params import CONTEXT, MEMORY, RATE, Params
+from metarl.rl.normalisation import MEAN, folded
+from metarl.rl.setup import fitted_params
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config
+from metarl.runs.policy_files import read_policy
+from metarl.sb3.model_files import read_model
+from metarl.sb3.names import VALUE, from_sb3, is_actor_critic, to_sb3
+
+DRAWN = (RATE, MEMORY, CONTEXT, *VALUE)
+"""Entries a source may omit because they do not affect actions; they keep their random initialisation."""
+
+
+def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
+    """`drawn` with the parameters of `source`, of the same names and shapes; raises RunError where they do not fit.
+
+    Statistics of observations are taken over, or become part of the first layer where `drawn` keeps none. What an inner
+    rule remembers is taken over whole or not at all.
+
+    A run directory (its last checkpoint), a file that `metarl adapt` saved, or one that `model.save` of
+    Stable-Baselines3 wrote, of which nothing is executed.
+    """
+    where = f"--initialise-from = {source}"
+    given, activation = _read(Path(source), where)
+    if activation != config.policy.activation:
+        known = activation or "an unknown function"
+        raise RunError(f"{where}: its activation is {known}; expected {config.policy.activation} (--policy.activation)")
+    if is_actor_critic(given) and "head.weight" in drawn:
+        given = from_sb3(given, where)
+    elif is_actor_critic(drawn) and "head.weight" in given:
+        given = to_sb3(given)
+    rescaled = MEAN in given and MEAN not in drawn
+    if rescaled:
+        given = folded(given)
+    if rescaled or _memory(given) != _memory(drawn):
+        given = {name: value for name, value in given.items() if not name.startswith(MEMORY)}
+    missing = [name for name in drawn if name not in given and not name.startswith(DRAWN)]
+    left = [name for name in given if name not in drawn]
+    if missing or left:
+        names = ", ".join(f"no {name}" for name in missing) or f"{', '.join(left)} in addition"
+        raise RunError(f"{where}: has {names}; expected the parameters {', '.join(drawn)}")
+    for name, value in given.items():
+        if value.shape != drawn[name].shape:
+            shapes = f"{tuple(value.shape)}; expected {tuple(drawn[name].shape)}"
+            raise RunError(f"{where}: {name} has shape {shapes} (see --policy.hidden-sizes)")
+        if not bool(torch.isfinite(value).all()):
+            raise RunError(f"{where}: {name} holds values that are not finite")
+    return {name: given[name].to(value) if name in given else value for name, value in drawn.items()}
+
+
+def _memory(params: Params) -> set[str]:
+    return {name for name in params if name.startswith(MEMORY)}
+
+
+def _read(place: Path, where: str) -> tuple[Params, str | None]:
+    """Parameters under the names of whatever saved them, and the activation that goes with them."""
+    try:
+        if place.is_dir():
+            _, config = read_config(place)
+            if isinstance(config, Sb3Config):
+                return load_selected(place)[0]["theta"], config.policy.activation
+        if place.is_dir() or place.suffix == ".safetensors":
+            saved = read_policy(place)
+            params = fitted_params(saved.config, saved.spaces, saved.params, str(place))
+            return params, saved.config.policy.activation
+        model = read_model(place)
+        return model.params, model.activation
+    except RunError as error:
+        raise RunError(f"{where}: {str(error).removeprefix(f'{place}: ')}") from None
