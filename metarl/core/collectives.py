@@ -29,20 +29,20 @@ def broadcast_to_tasks(theta: Params, tasks: int) -> TaskParams:
     return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))
 
 
-def repeat_per_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, tasks * rest]:
+def repeat_per_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, " tasks *rest"]:
     """A value of each seed, repeated for its tasks; the gradient is that of this rank's tasks."""
     axis = seeds_axis()
     k = len(axis)
     return value.unsqueeze(k).expand(*axis, tasks_of_a_seed(tasks), *value.shape[k:]).flatten(0, k)
 
 
-def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+def mean_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
     """The mean over the leading axis, of all ranks; its gradient is that of this rank's part of it."""
     here = current()
     return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)
 
 
-def sum_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+def sum_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
     """The sum over the leading axis, of all ranks; not to be differentiated."""
     return current().sum(by_seed(values.detach()).sum(len(seeds_axis())))
 
