@@ -1,7 +1,6 @@
 """The scripts behind the published tables."""
 
 import torch
-
 from benchmarks.rl import finn17_navigation2d as finn17
 
 from metarl.config.toml import load_preset
