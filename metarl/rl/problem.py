@@ -161,9 +161,9 @@ class ReinforcementLearning:
 
         The first one kept moves on by a step from episode to episode, so that all times are represented; the first
         transition of the first episode, which no task lacks, is always among them. DiCE, which needs whole episodes,
-        gets all of them.
+        gets all of them, and a stride of 1 keeps all: then the data is the same object.
         """
-        if self._needs_order:
+        if self._needs_order or stride == 1:
             return data
         part = subsample(data, stride, FEWEST_TRANSITIONS)
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
