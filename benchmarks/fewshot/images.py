@@ -13,6 +13,7 @@ from benchmarks.fewshot.draws import seeds_of
 from benchmarks.fewshot.supervised import Examples
 from metarl.core.errors import ConfigError
 from metarl.core.prng import fold, uniform
+from metarl.families.splits import check_split
 from metarl.families.tasks import Tasks
 
 

@@ -26,7 +26,7 @@ class Collected(NamedTuple):
     performance: Float[Tensor, " tasks"]
     transitions: Int[Tensor, " tasks"]
     objective: Float[Tensor, " tasks"]
-    """Per-task objective, scaled like the outer loss: the gradient of -objective is that of the loss. E-MAML uses it."""
+    """Per-task objective, scaled like the outer loss (grad of -objective = grad of the loss); E-MAML uses it."""
     success: Float[Tensor, " tasks"] | None = None
     """Share of each task's episodes that succeeded; None where the environments do not report success."""
     observed: Float[Tensor, "tasks moments"] | None = None

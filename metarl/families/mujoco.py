@@ -259,7 +259,7 @@ class MujocoVectorEnv(TaskVectorEnv):
         self._sensors = np.zeros((envs, model.nsensordata))
         self._states = np.empty((envs, family.frame_skip, size))
         self._readings = np.empty((envs, family.frame_skip, model.nsensordata))
-        self._observations = np.zeros((envs, *self.single_observation_space.shape))
+        self._observations = np.zeros((envs, *family.observation_space.shape))
         self._steps = np.zeros(envs, np.int64)
         self._position = slice(1, 1 + model.nq)  # a state begins with the time
         self._velocity = slice(1 + model.nq, 1 + model.nq + model.nv)
@@ -272,7 +272,7 @@ class MujocoVectorEnv(TaskVectorEnv):
         self._tasks = {name: np.repeat(np.asarray(values), self.shape[1], 0) for name, values in tasks.items()}
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:  # type: ignore[override]
-        """Start every sub-environment, or those in the mask; unseeded ones go on with the random numbers of the last."""
+        """Start every sub-environment, or those in the mask; unseeded ones go on with the last one's random numbers."""
         mask, seed = mask_of(options), self.seeds_of(seed)
         for env_index in range(self.num_envs) if mask is None else np.flatnonzero(mask):
             self._observations[env_index], _ = self._starter.reset(seed=None if seed is None else seed[env_index])
