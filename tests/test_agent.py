@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_adapting_one_environment_is_the_inner_loop(run, family):
     agent = metarl.load(run)
     adapted = agent.adapt(goal_env(family), episodes=4, steps=2, seed=3)
     _, config = read_config(run)
-    problem = build_problem(config, family, agent.policy, episodes=4)
+    problem = build_problem(replace(config, episodes=4), family, agent.policy)
     at = initial_state(agent.params, 1)
     for step in range(2):
         data = problem.collect(
@@ -127,13 +129,13 @@ def test_dict_observations_and_discrete_actions_are_learned():
 
 
 def test_a_broken_environment_is_named():
-    class CheckFailed(Lamp):
+    class Broken(Lamp):
         def step(self, action):
             observation, _, *rest = super().step(action)
             return observation, float("nan"), *rest
 
     with pytest.raises(EnvironmentFault, match="reward is not finite at task 0, episode 0, step 0"):
-        lamp_agent().adapt(CheckFailed(), episodes=2)
+        lamp_agent().adapt(Broken(), episodes=2)
 
 
 def test_three_lines_of_python(tmp_path):

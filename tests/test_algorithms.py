@@ -141,7 +141,7 @@ def test_pretraining_is_joint_training():
 
 
 def rl_setup(family, policy, theta, config, seed=0):
-    problem = build_problem(config, family, policy, episodes=3)
+    problem = build_problem(replace(config, episodes=3), family, policy)
     problem.horizon = 8
     tasks = family.sample_tasks(3, "meta-train", Key(seed).generator())
     return problem, tasks

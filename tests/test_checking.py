@@ -263,7 +263,7 @@ class Raises(Slide):
 
 
 @pytest.mark.parametrize(
-    ("family", "promise", "found", "mend"),
+    ("family", "check", "found", "hint"),
     [
         (NoHorizon(), "declaration", "horizon = 0", "whole number"),
         (ImageObservations(), "declaration", "observation_space = Box", "FlattenObservation"),
@@ -343,6 +343,6 @@ def test_the_command_reports_and_its_exit_code_says_so():
     assert out.count("pass  ") == len(CHECKS) - len(skipped)
     code, out, err = metarl("check test_checking:BROKEN")
     assert code == 2
-    assert "fail  time limit         not truncated after 12 steps\n      mend: wrap it" in out
-    assert err.startswith("metarl: error: family 'test_checking:BROKEN' breaks ")
+    assert "fail  time limit         not truncated after 12 steps\n      fix: wrap it" in out
+    assert err.startswith("metarl: error: family 'test_checking:BROKEN' fails ")
     assert metarl("check navigation2D")[2].startswith("metarl: error: unknown family 'navigation2D'")

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from metarl import checkpoint as ck
+from metarl.runs import checkpoint as ck
 from metarl.core.errors import RunError
 from metarl.runs.manifest import sealed
 

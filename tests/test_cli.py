@@ -266,6 +266,6 @@ def test_python_m_metarl_and_exit_codes(tmp_path):
 
 
 def test_presets_are_shipped_beside_the_code():
-    import metarl.config_files as files
+    from metarl.config import toml
 
-    assert all(Path(p).is_relative_to(Path(files.__file__).parent) for p in files.presets().values())
+    assert all(Path(p).is_relative_to(Path(toml.__file__).parent) for p in toml.presets().values())

@@ -96,7 +96,7 @@ def test_what_is_no_outer_update_is_refused(written, source, message):
 def test_what_is_no_inner_rule_is_refused():
     with pytest.raises(ConfigError, match=r"--inner.optimiser = addam.*did you mean 'adam'"):
         validate(ReptileConfig(inner=InnerConfig(steps=1, optimiser="addam")))
-    with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.inner\.GradientDescent"):
-        gradient_adapter(ReptileConfig(inner=InnerConfig(steps=1, optimiser="collections:OrderedDict")))
+    with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.adaptation\.GradientDescent"):
+        gradient_adapter(InnerConfig(steps=1, optimiser="collections:OrderedDict"))
     with pytest.raises(ConfigError, match="did you mean 'reptile'"):
         find_algorithm("reptil")

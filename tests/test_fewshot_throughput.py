@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.fewshot import throughput
+from benchmarks.speed import fewshot as throughput
 from benchmarks.speed.fewshot import Case, disagreement
 from benchmarks.speed.iteration import main
 
@@ -12,8 +12,8 @@ from benchmarks.speed.iteration import main
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("workload", ["sinusoid", "omniglot"])
 @pytest.mark.parametrize("name", ["higher", "torchopt"])
-def test_meta_gradients_agree(setup, first_order, name):
-    assert disagreement(Case(setup, 3, 6, first_order), name) < 1e-9
+def test_meta_gradients_agree(workload, first_order, name):
+    assert disagreement(Case(workload, 3, 6, first_order), name) < 1e-9
 
 
 def test_first_order_is_another_gradient(monkeypatch):

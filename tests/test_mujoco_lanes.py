@@ -140,7 +140,7 @@ def test_the_oracle_is_stepped_in_batches_too():
 
 @pytest.mark.parametrize("missing", ["mujoco", "imageio"])
 def test_without_mujoco_one_line_names_the_extra(monkeypatch, missing):
-    monkeypatch.setattr("metarl.mujoco_family.find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr("metarl.families.mujoco.find_spec", lambda name: None if name == missing else object())
     with pytest.raises(
         FamilyError, match=r"^family 'cheetah-vel': needs MuJoCo; pip install 'metarl-toolkit\[mujoco\]'$"
     ):

@@ -59,11 +59,11 @@ def test_statistics_are_those_of_the_transitions_of_earlier_iterations(name, tmp
     seen, acted_with = [], []
     episodes_of = ReinforcementLearning.episodes_of
 
-    def spy(self, params, tasks, key):
-        episodes = episodes_of(self, params, tasks, key)
+    def spy(self, params, tasks, key, memory=None):
+        episodes, memory = episodes_of(self, params, tasks, key, memory)
         acted_with.append((len(seen), {name: params[name].clone() for name in (COUNT, MEAN, VARIANCE)}))
         seen.append(episodes.observations[episodes.mask].numpy())
-        return episodes
+        return episodes, memory
 
     monkeypatch.setattr(ReinforcementLearning, "episodes_of", spy)
     train(algorithm, config, tmp_path / "run")
@@ -181,9 +181,9 @@ def test_a_run_is_evaluated_with_its_statistics_as_they_are(tmp_path):
 def test_an_algorithm_that_reports_no_observations_is_refused(tmp_path, monkeypatch):
     from metarl.adaptation.collect import Adaptation
 
-    measured = Adaptation.measured
+    metrics = Adaptation.metrics
     monkeypatch.setattr(
-        Adaptation, "measured", lambda data: {k: v for k, v in measured(data).items() if k != "observed"}
+        Adaptation, "metrics", lambda data: {k: v for k, v in metrics(data).items() if k != "observed"}
     )
     with pytest.raises(ConfigError, match="the algorithm does not report what it observed"):
         train(*CASES["maml"], tmp_path / "run")

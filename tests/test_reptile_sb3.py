@@ -25,12 +25,14 @@ from metarl.core.errors import ConfigError, Divergence
 from metarl.core.prng import Key
 from metarl.evaluation.comparison import compare
 from metarl.families.tasks import take_tasks, task_at
-from metarl.rl.setup import build_family, setup
+from metarl.rl.setup import build_family
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_metrics
 from metarl.sb3 import export_model
 from metarl.sb3.acting import seed_of
 from metarl.sb3.learner import Learner, give_parameters, parameters_of
+from metarl.sb3.reptile import learn
+from metarl.sb3.setup import setup
 from metarl.training.start import train
 
 FAST_PPO = Sb3Options(timesteps=64, settings='{"n_steps": 32, "batch_size": 32, "n_epochs": 2}')
@@ -46,6 +48,14 @@ def tiny(config_type=ReptileSb3Config, family="navigation2d", **options):
     )  # fmt: skip
 
 
+def drawn_by(config, seed=None):
+    """The parameters that a run of the configuration begins with."""
+    opened = setup(config)
+    return initial_theta(
+        opened.adapter(), opened.model, config.seed if seed is None else seed, torch.device("cpu"), torch.float32
+    )
+
+
 def theta_of(run):
     return load_selected(run)[0]["theta"]
 
@@ -59,8 +69,8 @@ def test_the_inner_loop_is_stable_baselines3s_own_learn():
     config = tiny()
     opened = setup(config)
     problem, tasks = opened.problem(training=True), opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
-    theta = initial_theta(config, opened.model, 1)
-    learned = problem.learn(theta, tasks, Key(7), 1e-3, 64, 2)
+    theta = drawn_by(config, 1)
+    learned = learn(problem, theta, tasks, Key(7), opened.adapter(), 2)
     seed = seed_of(Key(7))
     model = PPO(
         "MlpPolicy", Monitor(opened.family.make(task_at(tasks, 0))), learning_rate=1e-3, n_steps=32, batch_size=32,
@@ -69,8 +79,8 @@ def test_the_inner_loop_is_stable_baselines3s_own_learn():
     model.set_parameters({"policy": theta, "policy.optimizer": model.policy.optimizer.state_dict()})
     model.learn(64)
     model.learn(64, reset_num_timesteps=False)
-    assert same(learned.params, dict(model.policy.state_dict()))
-    assert learned.transitions == model.num_timesteps == 128
+    assert same({name: value[0] for name, value in learned.params.items()}, dict(model.policy.state_dict()))
+    assert learned.used.tolist() == [model.num_timesteps] == [128]
     set_random_seed(0)
 
 
@@ -79,7 +89,7 @@ def test_learning_leaves_nothing_in_the_temporary_directory(tmp_path, monkeypatc
     config = tiny()
     opened = setup(config)
     tasks = opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
-    opened.problem(training=True).learn(initial_theta(config, opened.model, 1), tasks, Key(7), 1e-3, 64, 1)
+    learn(opened.problem(training=True), drawn_by(config, 1), tasks, Key(7), opened.adapter(), 1)
     assert not list(tmp_path.iterdir())
 
 
@@ -87,13 +97,15 @@ def test_reptile_moves_theta_towards_the_mean_of_what_was_learned(tmp_path):
     config = replace(tiny(), outer="plain", step_size=0.5, iterations=1, adam=AdamConfig(decay="none"))
     train("reptile-sb3", config, tmp_path / "run")
     opened = setup(config)
-    problem, theta = opened.problem(training=True), initial_theta(config, opened.model, config.seed)
+    problem, theta = opened.problem(training=True), drawn_by(config)
     root = Key.from_seed(config.seed)
     tasks = opened.sample_tasks(2, "meta-train", root.at("tasks", 1).generator())
     key = root.at("iteration", 1)
-    lessons = [problem.learn(theta, take_tasks(tasks, slice(i, i + 1)), key.at(i), 1e-3, 64, 1) for i in range(2)]
+    lessons = [
+        learn(problem, theta, take_tasks(tasks, slice(i, i + 1)), key.at(i), opened.adapter(), 1) for i in range(2)
+    ]
     for name, value in theta_of(tmp_path / "run").items():
-        mean = (lessons[0].params[name] + lessons[1].params[name]) / 2
+        mean = (lessons[0].params[name][0] + lessons[1].params[name][0]) / 2
         torch.testing.assert_close(value, theta[name] + 0.5 * (mean - theta[name]), atol=1e-6, rtol=0)
     record = read_metrics(tmp_path / "run")[0]
     assert record["environment_steps"] == 128
@@ -137,7 +149,7 @@ def test_every_algorithm_trains_evaluates_and_is_exported(tmp_path, algorithm):
     config = tiny(family=family, sb3=Sb3Options(algorithm, timesteps, 1, settings))
     train("reptile-sb3", config, tmp_path / "run")
     theta = theta_of(tmp_path / "run")
-    drawn = initial_theta(config, setup(config).model, config.seed)
+    drawn = drawn_by(config)
     assert theta.keys() == drawn.keys()
     assert not any("target" in name for name in theta)
     assert all((theta[name] != drawn[name]).any() for name in theta), "something does not move"
@@ -159,7 +171,7 @@ def test_every_algorithm_trains_evaluates_and_is_exported(tmp_path, algorithm):
 def test_what_moves_is_an_option(tmp_path):
     config = tiny(sb3=replace(FAST_PPO, moves="actor"))
     train("reptile-sb3", config, tmp_path / "run")
-    drawn = initial_theta(config, setup(config).model, config.seed)
+    drawn = drawn_by(config)
     moved = {name for name, value in theta_of(tmp_path / "run").items() if (value != drawn[name]).any()}
     assert moved == {name for name in drawn if "value_net" not in name}
     config = tiny(sb3=replace(FAST_PPO, moves="action_nets.*"))
@@ -229,7 +241,7 @@ def test_another_starting_point(tmp_path):
     train("maml", source, tmp_path / "maml")
     config = replace(tiny(), iterations=0, initialise_from=str(tmp_path / "maml"))
     train("reptile-sb3", config, tmp_path / "a")
-    theta, drawn = theta_of(tmp_path / "a"), initial_theta(config, setup(config).model, config.seed)
+    theta, drawn = theta_of(tmp_path / "a"), drawn_by(config)
     assert torch.equal(theta["action_net.weight"], metarl.load(tmp_path / "maml").params["head.weight"])
     assert all(torch.equal(theta[name], drawn[name]) for name in theta if "value_net" in name)
     train("reptile-sb3", tiny(), tmp_path / "b")

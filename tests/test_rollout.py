@@ -123,7 +123,7 @@ def test_log_probs_are_those_of_the_acting_policy():
 
 @pytest.mark.parametrize(("field", "value"), [("observation", float("nan")), ("reward", float("inf"))])
 def test_a_value_that_is_not_finite_is_located(field, value):
-    class CheckFailed(Countdown):
+    class Broken(Countdown):
         def step(self, task, state, action, noise):
             state, observation, reward, ended = super().step(task, state, action, noise)
             bad = (state[..., 0] == 3) & (task["length"] == 8)
@@ -133,7 +133,7 @@ def test_a_value_that_is_not_finite_is_located(field, value):
                 reward = torch.where(bad, value, reward)
             return state, observation, reward, ended
 
-    policy, theta, envs = setup(CheckFailed(), lengths(7, 8), 2)
+    policy, theta, envs = setup(Broken(), lengths(7, 8), 2)
     # An observation is used at the step after the one that returned it.
     step = 3 if field == "observation" else 2
     with pytest.raises(EnvironmentFault, match=f"{field} is not finite at task 1, episode 0, step {step}"):

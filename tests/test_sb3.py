@@ -16,7 +16,7 @@ from test_cli import metarl as command_line
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 
-import metarl.errors
+import metarl.core.errors
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_checker import check_env
@@ -236,8 +236,8 @@ def test_nothing_pickled_is_executed(run, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
-    to_metrics = json.loads(parts["data"])
-    to_metrics["policy_class"][":serialized:"] = __import__("base64").b64encode(bomb).decode()
+    described = json.loads(parts["data"])
+    described["policy_class"][":serialized:"] = __import__("base64").b64encode(bomb).decode()
 
     def written(name, **changed):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
@@ -245,7 +245,7 @@ def test_nothing_pickled_is_executed(run, tmp_path):
                 archive.writestr(part, data)
         return tmp_path / name
 
-    harmless = written("a.zip", data=json.dumps(to_metrics), **{"policy.optimizer.pth": bomb})
+    harmless = written("a.zip", data=json.dumps(described), **{"policy.optimizer.pth": bomb})
     assert "action_net.weight" in read_model(harmless).params
     unsafe = io.BytesIO()
     torch.save({"action_net.weight": Bomb(tmp_path / "exploded")}, unsafe)
