@@ -1,20 +1,20 @@
 """2-D navigation under the protocol of Finn et al. (2017), figure 4: the table of docs/results.md.
 
-Trains `--config finn17-navigation2d` for every seed (a run that is there is used, or finished), evaluates on 40
-held-out goals, and prints a row a method, as Markdown, beside the published ones. Three ways of counting an
-adaptation step's 4,000 samples are shown, because they differ by as much as the gap that is to be explained.
+Trains `--config finn17-navigation2d` for every seed (finished runs are used again), evaluates on 40 held-out goals, and
+prints a row a method, as Markdown, beside the published ones. The table has three ways of counting an adaptation step's
+4,000 samples, because they differ by as much as the gap to the published results.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import tyro
 
 import metarl
 from benchmarks.results.finished_run import finished_run
@@ -23,6 +23,7 @@ from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.parameters import as_trained
 from metarl.config.algorithms import MamlTrpoConfig
 from metarl.config.toml import load_preset
+from metarl.console import parse
 from metarl.core.machine import keep_freed_memory
 from metarl.core.numbers import write_json
 from metarl.core.params import TaskParams
@@ -50,7 +51,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the table."""
+    """Reproduce 2-D navigation of Finn et al. (2017), figure 4: train every seed, evaluate, print the table."""
 
     out: Path = Path("runs/finn17")
     """Runs go to OUT/<seed> and OUT/oracle; the numbers to OUT/table.json."""
@@ -63,14 +64,15 @@ class Options:
 class FirstToFinish(ReinforcementLearning):
     """Counts samples as the published code does, which favours short episodes.
 
-    Forty environments run side by side, each starting a new episode when one ends, until the episodes that have
-    *ended* hold 4,000 transitions; those still under way are thrown away. A long episode that began late is
-    therefore never counted, and near the goal short episodes are the good ones.
+    Forty sub-environments run in parallel, each starting a new episode when one ends, until the episodes that have
+    *ended* hold 4,000 transitions; unfinished episodes are dropped. A long episode that began late is therefore never
+    counted, and near the goal short episodes are the good ones.
     """
 
     rounds = 10
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> tuple[Episodes, Any]:
+        """Episodes of every task, those that are not counted masked out."""
         if self._vec_env is None:
             self._vec_env = self._vec_env_for(tasks)
         envs = self._vec_env.episodes
@@ -86,7 +88,7 @@ class FirstToFinish(ReinforcementLearning):
 
 
 def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tensor:
-    """Which episodes (rounds, lanes) have ended when the ended ones first hold SAMPLES transitions."""
+    """Mask (rounds, sub-environments) of the episodes that have ended when these first hold SAMPLES transitions."""
     order = torch.argsort(ended_at.flatten(), stable=True)
     counted = lengths.flatten()[order].cumsum(0)
     last = order[int((counted >= SAMPLES).nonzero()[0])]
@@ -94,7 +96,7 @@ def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tens
 
 
 def published_count(run: Path, seed: int = 1) -> list[float]:
-    """Mean returns of the run's adaptation curve, samples counted as in `FirstToFinish`."""
+    """Mean returns of the run's adaptation curve, with samples counted as in `FirstToFinish`."""
     _, config = read_config(run)
     family = build_family(config)
     policy = build_policy(config, family.observation_space, family.action_space)
@@ -114,7 +116,7 @@ def published_count(run: Path, seed: int = 1) -> list[float]:
 
 
 def trained(run: Path, config: MamlTrpoConfig) -> Path:
-    """The finished run of a configuration, trained now if it is not there."""
+    """The finished run of a configuration, with a display of its progress."""
     with TrainingDisplay(config.iterations) as display:
         return finished_run(run, "maml-trpo", config, display.report)
 
@@ -124,7 +126,12 @@ def curve(run: Path, **options: Any) -> list[float]:
     return metarl.evaluate(run, **({"tasks": TASKS, "episodes": EPISODES, "steps": STEPS} | options))["return"]["mean"]
 
 
-def main(options: Options) -> None:
+def main(arguments: Sequence[str]) -> None:
+    """Make the table with a command line."""
+    make_table(parse(Options, list(arguments), "python -m benchmarks.results finn17-navigation2d"))
+
+
+def make_table(options: Options) -> None:
     """Train, evaluate, print the table."""
     keep_freed_memory()
     started = time.perf_counter()
@@ -160,12 +167,9 @@ def main(options: Options) -> None:
 
 
 def print_table(rows: dict[str, list[float]]) -> None:
+    """Print mean returns after each adaptation step, as Markdown."""
     print("\n| method | " + " | ".join(str(step) for step in range(STEPS + 1)) + " |")
     print("|---|" + "---|" * (STEPS + 1))
     for name, values in rows.items():
         cells = [f"{value:.2f}" for value in values] + [""] * (STEPS + 1 - len(values))
         print(f"| {name} | " + " | ".join(cells) + " |")
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options))
