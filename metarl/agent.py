@@ -81,9 +81,10 @@ class Agent:
         key = Key.from_seed(seed).at("adapt")
         returns = []
         for state, collected in adapt(problem, self.params, _THIS_ONE, key, adapter, steps, query=False):
+            params = state.params
             if collected is not None:
                 returns.append(float(collected.performance))
-        params = {name: value[0].detach() for name, value in state.params.items()}
+        params = {name: value[0].detach() for name, value in params.items()}
         adapted = Agent(self.config, params, self.description, self.horizon)
         adapted.returns = self.returns + returns
         adapted._raw_space = raw_space

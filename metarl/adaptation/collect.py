@@ -75,7 +75,7 @@ class Adaptation(NamedTuple):
     transitions: Tensor
     """Those of all tasks in all steps. With a seed axis, returns and transitions are each seed's."""
     objective: Tensor
-    """Objective of the last data that was collected, for each task."""
+    """Objective of the last data that was collected, for each task (see `Collected`)."""
     successes: list[Tensor | None]
     """Mean success rates at the same points; None where the environments do not report success."""
     observed: Tensor | None
@@ -107,6 +107,7 @@ def collect_adaptation(
     successes: list[Tensor | None] = []
     observed: Tensor | None = None
     for state, collected in adapt(problem, theta, tasks, key, adapter, steps, query=query, phase=phase):
+        end = state
         if collected is None:
             returns.append(None)
             successes.append(None)
@@ -121,6 +122,6 @@ def collect_adaptation(
     used = sum_over_tasks(torch.stack([collected.transitions for collected in gathered]).sum(0))
     supports = [collected.data for collected in gathered[:steps]]
     last = gathered[-1]
-    carried = adapter.carried(theta, state)
+    carried = adapter.carried(theta, end)
     query_data = last.data if query else None
-    return Adaptation(state.params, supports, query_data, returns, used, last.objective, successes, observed, carried)
+    return Adaptation(end.params, supports, query_data, returns, used, last.objective, successes, observed, carried)

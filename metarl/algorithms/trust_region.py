@@ -77,7 +77,7 @@ class GaussNewton:
         self,
         distribution_of: Callable[[Params], Distribution],
         theta: Params,
-        weights: Float[Tensor, tasks * rows],
+        weights: Float[Tensor, " tasks *rows"],
         *,
         damping: float,
     ) -> None:
@@ -98,7 +98,7 @@ class GaussNewton:
         forward = torch.autograd.grad(
             self._pulled_back, self._probe, tangents, retain_graph=True, materialize_grads=True
         )
-        image = self._detached.fisher_product(type(self._detached)(*forward))  # type: ignore[arg-type]
+        image = self._detached.fisher_product(type(self._detached)(*forward))
         weighted = [part * self._weights for part in image]
         back = torch.autograd.grad(
             list(self._distribution), self._leaves, weighted, retain_graph=True, materialize_grads=True

@@ -1,4 +1,7 @@
-"""Options of every training, as typed configurations. Imports no torch, so a command line is checked before anything heavy is loaded."""
+"""Options of every training, as typed configurations.
+
+Imports no torch, so a command line is checked before anything heavy is loaded.
+"""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
 
 
 def preset_or_default(algorithm: str, family: str, variant: str | None) -> tuple[Any, str]:
-    """The shipped preset of an algorithm on a family's variant, or the algorithm's defaults, and which of them it is."""
+    """The shipped preset of an algorithm on a family's variant, or the algorithm's defaults, and which it is."""
     name = preset_for(algorithm, family, variant)
     if name is not None:
         return load_preset(algorithm, name)[0], f"the preset {name}"

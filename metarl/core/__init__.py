@@ -1,4 +1,4 @@
-"""Errors, random numbers, parameters, collectives over ranks and seeds: what every room uses. Loads torch only where it must."""
+"""What every room uses: errors, random numbers, parameters, collectives over ranks and seeds."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from metarl.core.machine import keep_freed_memory as keep_freed_memory
     from metarl.core.machine import torch_threads as torch_threads
     from metarl.core.numbers import finite_list as finite_list
+    from metarl.core.numbers import number_text as number_text
+    from metarl.core.numbers import words as words
     from metarl.core.numbers import write_json as write_json
     from metarl.core.ordered_sums import on_share as on_share
     from metarl.core.ordered_sums import parts_of as parts_of
@@ -96,6 +98,8 @@ __getattr__, __dir__, __all__ = lazy_door(
         ),
         "metarl.core.numbers": (
             "finite_list",
+            "number_text",
+            "words",
             "write_json",
         ),
         "metarl.core.ordered_sums": (

@@ -26,23 +26,23 @@ def broadcast_to_tasks(theta: Params, tasks: int) -> TaskParams:
     here = current()
     if here.size == 1:
         return {name: repeat_per_task(value, tasks) for name, value in theta.items()}
-    return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))
+    return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))  # type: ignore[no-untyped-call]
 
 
-def repeat_per_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, tasks * rest]:
+def repeat_per_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, " tasks *rest"]:
     """A value of each seed, repeated for its tasks; the gradient is that of this rank's tasks."""
     axis = seeds_axis()
     k = len(axis)
     return value.unsqueeze(k).expand(*axis, tasks_of_a_seed(tasks), *value.shape[k:]).flatten(0, k)
 
 
-def mean_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+def mean_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
     """The mean over the leading axis, of all ranks; its gradient is that of this rank's part of it."""
     here = current()
-    return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)
+    return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)  # type: ignore[no-untyped-call]
 
 
-def sum_over_tasks(values: Float[Tensor, tasks * rest]) -> Tensor:
+def sum_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
     """The sum over the leading axis, of all ranks; not to be differentiated."""
     return current().sum(by_seed(values.detach()).sum(len(seeds_axis())))
 
@@ -60,7 +60,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Any, ...]:
-        return None, None, *_Add.apply(ctx.here, ctx.tasks, *slopes)
+        return None, None, *_Add.apply(ctx.here, ctx.tasks, *slopes)  # type: ignore[no-untyped-call]
 
 
 class _Add(torch.autograd.Function):
@@ -73,7 +73,7 @@ class _Add(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *tangents: Tensor) -> tuple[Any, ...]:
-        return None, None, *_Spread.apply(ctx.here, ctx.tasks, *tangents)
+        return None, None, *_Spread.apply(ctx.here, ctx.tasks, *tangents)  # type: ignore[no-untyped-call]
 
 
 class _Mean(torch.autograd.Function):

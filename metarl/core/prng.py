@@ -113,7 +113,8 @@ def normal(seeds: Tensor) -> Tensor:
     """Standard normal numbers, float64, one for each seed, by inversion of the distribution function."""
     import torch
 
-    return torch.special.ndtri(uniform(seeds))
+    drawn: Tensor = torch.special.ndtri(uniform(seeds))
+    return drawn
 
 
 def noise_seeds(env_seeds: Tensor, steps: int, components: int, *, first_step: int = 0) -> Tensor:

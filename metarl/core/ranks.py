@@ -38,7 +38,7 @@ class Ranks:
         """The sum over ranks of tensors of the same shape."""
         return value
 
-    def all_reduce_max(self, value: Tensor) -> Tensor:
+    def largest(self, value: Tensor) -> Tensor:
         """The elementwise maximum over ranks."""
         return value
 
@@ -63,7 +63,7 @@ class Processes(Ranks):
         self._meet(dist.all_reduce, all_reduce_sum)
         return all_reduce_sum
 
-    def all_reduce_max(self, value: Tensor) -> Tensor:
+    def largest(self, value: Tensor) -> Tensor:
         found = value.clone()
         self._meet(dist.all_reduce, found, op=dist.ReduceOp.MAX)
         return found

@@ -35,9 +35,10 @@ def use_seed_axis(seeds: int) -> Iterator[None]:
         _AXIS.reset(token)
 
 
-def by_seed(values: Float[Tensor, tasks * rest]) -> Float[Tensor, "*seeds tasks *rest"]:
+def by_seed(values: Float[Tensor, " tasks *rest"]) -> Float[Tensor, "*seeds tasks *rest"]:
     """Values of all tasks, with those of each seed apart."""
-    return values.unflatten(0, (*seeds_axis(), -1))
+    apart: Tensor = values.unflatten(0, (*seeds_axis(), -1))
+    return apart
 
 
 def tasks_of_a_seed(tasks: int) -> int:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from metarl.evaluation.plots import plot_comparison as plot_comparison
     from metarl.evaluation.plots import plot_curves as plot_curves
     from metarl.evaluation.plots import save_figure as save_figure
-    from metarl.evaluation.tables import _number as _number
-    from metarl.evaluation.tables import _words as _words
     from metarl.evaluation.tables import print_comparison as print_comparison
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
@@ -55,8 +53,6 @@ __getattr__, __dir__, __all__ = lazy_door(
             "save_figure",
         ),
         "metarl.evaluation.tables": (
-            "_number",
-            "_words",
             "print_comparison",
             "print_evaluation",
             "print_families",

@@ -1,4 +1,7 @@
-"""Task batches: a task is a value of a family's `task_space` (a Dict space), a batch the same dictionary with a leading axis."""
+"""Tasks and batches of them.
+
+A task is a value of a family's `task_space` (a Dict space); a batch is the same dictionary with a leading axis.
+"""
 
 from __future__ import annotations
 
