@@ -4,8 +4,8 @@ import os
 import pytest
 import torch
 
-from metarl.runs import checkpoint as ck
 from metarl.core.errors import RunError
+from metarl.runs import checkpoint as ck
 from metarl.runs.manifest import sealed
 
 FACTS = {"environment_steps": 5, "wall_seconds": 1.0, "threads": 2}

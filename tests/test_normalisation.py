@@ -182,9 +182,7 @@ def test_an_algorithm_that_reports_no_observations_is_refused(tmp_path, monkeypa
     from metarl.adaptation.collect import Adaptation
 
     metrics = Adaptation.metrics
-    monkeypatch.setattr(
-        Adaptation, "metrics", lambda data: {k: v for k, v in metrics(data).items() if k != "observed"}
-    )
+    monkeypatch.setattr(Adaptation, "metrics", lambda data: {k: v for k, v in metrics(data).items() if k != "observed"})
     with pytest.raises(ConfigError, match="the algorithm does not report what it observed"):
         train(*CASES["maml"], tmp_path / "run")
 

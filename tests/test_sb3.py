@@ -16,7 +16,6 @@ from test_cli import metarl as command_line
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 
-import metarl.core.errors
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_checker import check_env
@@ -25,6 +24,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import metarl
+import metarl.core.errors
 from metarl.config.algorithms import MamlConfig
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.errors import ConfigError, FamilyError, RunError

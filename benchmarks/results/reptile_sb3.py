@@ -1,22 +1,23 @@
 """Reptile around PPO of Stable-Baselines3 against the same PPO from scratch, and trained across all tasks first.
 
-Trains `reptile-sb3` and `pretrain-sb3` on equal environment steps for every seed (a run that is there is used, or
-finished), compares them and scratch on held-out tasks, each at its own learning rate chosen on meta-validation tasks,
-and prints a row a method, as Markdown: the table of docs/stable-baselines3.md.
+Trains `reptile-sb3` and `pretrain-sb3` on equal environment steps for every seed (finished runs are used again),
+compares them and scratch on held-out tasks, each at its own learning rate chosen on meta-validation tasks, and prints a
+row a method, as Markdown: the table of docs/stable-baselines3.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from benchmarks.results.finished_run import finished_run
 from metarl.config.run import InnerConfig
 from metarl.config.sb3 import PretrainSb3Config, ReptileSb3Config, Sb3Config, Sb3Options
+from metarl.console import parse
 from metarl.core.numbers import write_json
 from metarl.evaluation.comparison import compare
 from metarl.families.registry import family_variants
@@ -25,11 +26,11 @@ from metarl.training.progress import TrainingDisplay
 
 @dataclass(frozen=True)
 class Setting:
-    """How PPO learns a family; the same for every method and for scratch."""
+    """Options of PPO on a family, the same for every method and for scratch."""
 
     sb3: Sb3Options
     lr: float
-    """In training; each method chooses its own at test time."""
+    """Learning rate of training; each method chooses its own at test time."""
     gamma: float
 
 
@@ -46,19 +47,19 @@ SETTINGS = {
 STEPS = 4
 """Adaptation steps measured, so up to 4,000 environment steps."""
 VALIDATION = {"tasks": 2, "episodes": 10}
-"""What each learning rate of each method is judged by."""
+"""Size of the evaluation of each learning rate of each method."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the table."""
+    """Compare Reptile around PPO of Stable-Baselines3 with joint training and with PPO from scratch."""
 
     family: Literal["navigation2d", "pendulum"] = "navigation2d"
     """Task family."""
     out: Path = Path("runs/sb3")
     """Runs go to OUT/<family>/<method>-<seed>; the numbers to OUT/<family>/table.json."""
     methods: tuple[str, ...] = ("reptile-sb3", "pretrain-sb3")
-    """What is trained; scratch is always beside."""
+    """Methods that are trained; scratch is always added."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Training seeds."""
     iterations: int = 40
@@ -68,7 +69,7 @@ class Options:
 
 
 def configured(options: Options, seed: int) -> dict[str, Sb3Config]:
-    """What both methods share, and what Reptile adds: the plain outer step, its size falling from one to zero."""
+    """Configurations of both methods; Reptile's plain outer step falls in size from one to zero."""
     setting = SETTINGS[options.family]
     shared: dict[str, Any] = {
         "family": options.family, "variant": next(iter(family_variants(options.family)), None), "seed": seed,
@@ -79,7 +80,7 @@ def configured(options: Options, seed: int) -> dict[str, Sb3Config]:
 
 
 def table(options: Options) -> dict[str, Any]:
-    """Train, then compare."""
+    """Train every method with every seed, and compare them."""
     runs = []
     for seed in options.seeds:
         for algorithm in options.methods:
@@ -109,12 +110,9 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
+def main(arguments: Sequence[str]) -> None:
+    """Make the table with a command line."""
+    options = parse(Options, list(arguments), "python -m benchmarks.results reptile-sb3")
     result = table(options)
     write_json(options.out / options.family / "table.json", result)
     print(markdown(result))
-
-
-if __name__ == "__main__":
-    main()

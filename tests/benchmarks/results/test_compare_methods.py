@@ -1,36 +1,22 @@
-"""The comparison of methods: equal budgets, a search that is the same for all, and a table that is made."""
+"""The comparison of methods: a search of rates that is the same for all, and a table."""
 
 import json
 from dataclasses import replace
 
 import pytest
-from benchmarks.rl import compare_methods
 
+from benchmarks.results import compare_methods
 from benchmarks.results.methods import SUITES, methods_on
 from metarl.config.toml import load_preset
-from metarl.config.validation import validate
+from metarl.core.errors import ConfigError
 from metarl.runs.directory import read_metrics
-
-COLLECTIONS = {"maml": 2, "maml-trpo": 2, "promp": 2, "reptile": 3, "pretrain": 1}
-
-
-@pytest.mark.parametrize("family", SUITES)
-def test_every_method_gets_the_same_budget(family):
-    suite = SUITES[family]
-    for name, method in methods_on(suite).items():
-        config = method.configuration(suite, method.outer_start, suite.inner_lr)
-        validate(config)
-        used = config.iterations * COLLECTIONS[method.algorithm] * suite.transitions
-        assert used == pytest.approx(suite.budget, rel=0.015), name
-        steps = 1 if method.algorithm != "reptile" else 3
-        assert config.inner.steps == steps
 
 
 def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
-    """Scores that peak at outer 0.27 and inner 0.05, far from where the search starts."""
+    """Performances with a peak at outer 0.081 and inner 0.05, far from the start of the search."""
     import math
 
-    def score(run, config):
+    def performance(run, config):
         return -abs(math.log(config.adam.lr / 0.081)) - abs(math.log(config.inner.lr / 0.05))
 
     def finished(place, algorithm, config):
@@ -39,7 +25,7 @@ def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
 
     asked: list[int] = []
     monkeypatch.setattr(compare_methods, "finished_run", finished)
-    monkeypatch.setattr(compare_methods, "score_of", score)
+    monkeypatch.setattr(compare_methods, "performance_of", performance)
     suite = SUITES["coupled-direction"]
     found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=6)
     assert found.outer == pytest.approx(0.081)
@@ -58,7 +44,7 @@ def test_the_two_best_trials_are_repeated_where_seeds_differ(monkeypatch, tmp_pa
         (0.003, 1001): 5.0, (0.003, 1002): 4.0, (0.009, 1001): 0.0, (0.009, 1002): 3.0,
     }  # fmt: skip
     monkeypatch.setattr(compare_methods, "finished_run", lambda place, algorithm, config: (config.adam.lr, config.seed))
-    monkeypatch.setattr(compare_methods, "score_of", lambda run, config: scores[round(run[0], 6), run[1]])
+    monkeypatch.setattr(compare_methods, "performance_of", lambda run, config: scores[round(run[0], 6), run[1]])
     suite = SUITES["rover-direction"]
     found = compare_methods.tuned(tmp_path, methods_on(suite)["joint training"], suite, most=5)
     assert found.outer == pytest.approx(0.003)
@@ -78,7 +64,7 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
         tasks=3,
         quick=True,
     )
-    compare_methods.main(options)
+    compare_methods.make_tables(options)
     table = capsys.readouterr().out
     place = tmp_path / "coupled-direction"
     result = json.loads((place / "table.json").read_text())
@@ -93,16 +79,18 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     assert len(read_metrics(run)) == config.iterations
     # Made again, nothing is trained again.
     monkeypatch.setattr("metarl.training.loop.Training.iterate", lambda self: pytest.fail("trained again"))
-    compare_methods.main(options)
+    compare_methods.make_tables(options)
 
 
-def test_costs_of_each_method_are_printed(capsys, monkeypatch):
-    from benchmarks import algorithm_costs
-
-    monkeypatch.setattr(algorithm_costs, "ROWS", ("MAML", "first-order MAML", "ANIL", "ANIL, first-order"))
-    monkeypatch.setattr(algorithm_costs, "WARM_UP", 0)
-    algorithm_costs.main(["--iterations", "1", "--tasks", "2", "--samples", "100"])
-    printed = capsys.readouterr().out
-    for name in algorithm_costs.ROWS:
-        assert f"| {name} |" in printed
-    assert "times that of first-order MAML" in printed
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--families", "rover-directon"], "--families = rover-directon: unknown .*did you mean 'rover-direction'"),
+        (["--methods", "ANILL"], "--methods = ANILL: unknown.*did you mean 'ANIL'"),
+        (["--seeds", "x"], "--seeds"),
+    ],
+)
+def test_unknown_rows_are_refused(options, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        compare_methods.main(["--out", str(tmp_path), *options])
+    assert list(tmp_path.iterdir()) == []
