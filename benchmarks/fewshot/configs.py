@@ -34,7 +34,7 @@ class FewShotConfig(RunConfig):
     test_queries: int = 15
     """Query examples in evaluations."""
     minibatch: int | None = None
-    """Support examples that each adaptation step draws; all of them by default."""
+    """Support examples of each adaptation step, without repetition until all were seen; all of them by default."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options out of range, each with the values that were expected."""

@@ -37,7 +37,7 @@ def adapt(
         problem: Collects the data.
         theta: The initialisation.
         tasks: The meta-batch.
-        key: Position of the random numbers; step k collects at `key.at(k)`.
+        key: Position of the random numbers; step k collects at `key.at_step(k)`.
         adapter: How the model adapts.
         steps: Adaptation steps.
         query: Whether data is collected after the last step; without it the last pair has None.
@@ -52,7 +52,7 @@ def adapt(
                 return
             with phase("collect"), torch.no_grad():
                 params, memory = adapter.policy(state)
-                collected = problem.collect(params, tasks, key.at(step), memory)
+                collected = problem.collect(params, tasks, key.at_step(step), memory)
             yield state, collected
             if step < steps:
                 with phase("adapt"):

@@ -21,6 +21,20 @@ def finite_list(values: Iterable[Any]) -> list[float | None]:
     return [float(v) if math.isfinite(v) else None for v in values]
 
 
+def finite(value: Any) -> Any:
+    """Nested dictionaries and lists with null for numbers that are not finite.
+
+    Example:
+        >>> finite({"return": [1.0, float("nan")], "step": 3})
+        {'return': [1.0, None], 'step': 3}
+    """
+    if isinstance(value, dict):
+        return {name: finite(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return finite_list([value])[0] if isinstance(value, float) else value
+
+
 def write_json(path: Path, result: Any) -> None:
     """Write a result as JSON, with a line for each entry; an existing file is overwritten.
 

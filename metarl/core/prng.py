@@ -9,7 +9,7 @@ so a batch, one lane of it alone, and any device give the same bits.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,9 @@ class Key:
     co_seeds: tuple[Key, ...] = ()
     """The same position of further seeds that are trained at once with this one; their tasks follow this one's."""
 
+    step: tuple[Key, int] | None = field(default=None, compare=False, repr=False)
+    """For the key of an adaptation step: the key above all steps of the adaptation, and the step's number."""
+
     @staticmethod
     def from_seed(seed: int) -> Key:
         return Key(_mix(seed & _MASK))
@@ -59,6 +62,10 @@ class Key:
                 coordinate = int.from_bytes(hashlib.blake2s(coordinate.encode(), digest_size=8).digest(), "little")
             value = _mix((value + _GOLDEN * (coordinate + 1)) & _MASK)
         return Key(value, self.first_task, tuple(key.at(*coordinates) for key in self.co_seeds))
+
+    def at_step(self, number: int) -> Key:
+        """`at(number)` for an adaptation step, for draws that go on from one step to the next."""
+        return replace(self.at(number), step=(self, number))
 
     def from_task(self, first_task: int) -> Key:
         """The same position for tasks that begin at the `first_task`-th."""
