@@ -113,7 +113,7 @@ def with_a_fault_at_the_second_iteration(monkeypatch, seed):
     step, fatal = maml.meta_step, Key.from_seed(seed).at("iteration", 2).value
 
     def faulty(state, problem, tasks, key, *rest):
-        if fatal in (key.value, *(other.value for other in key.beside)):
+        if fatal in (key.value, *(other.value for other in key.co_seeds)):
             raise Divergence("a parameter is not finite")
         return step(state, problem, tasks, key, *rest)
 
