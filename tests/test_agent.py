@@ -138,22 +138,11 @@ def test_a_broken_environment_is_named():
         lamp_agent().adapt(Broken(), episodes=2)
 
 
-def test_three_lines_of_python(tmp_path):
-    run = metarl.train(
-        "maml-trpo", run_dir=tmp_path / "run", iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0,
-        policy={"hidden_sizes": [8]},
-    )  # fmt: skip
-    assert metarl.evaluate(run, tasks=2, episodes=2, steps=1)["tasks"] == 2
-    with pytest.raises(metarl.MetarlError, match="unknown key 'iteration'"):
-        metarl.train("maml-trpo", run_dir=tmp_path / "other", iteration=1)
-    assert not (tmp_path / "other").exists()
-
-
 def test_other_action_bounds_are_refused(tmp_path, tiny_config):
     """The family scales actions from [-1, 1]; the raw environment would get half of every torque."""
-    from dataclasses import replace
-
-    config = replace(tiny_config, family="test_training:PENDULUM", variant=None, iterations=0, validation_tasks=0)
+    config = replace(
+        tiny_config, family="tests.helpers.families:SHORT_PENDULUM", variant=None, iterations=0, validation_tasks=0
+    )
     train("maml-trpo", config, tmp_path / "pendulum")
     agent = metarl.load(tmp_path / "pendulum")
     with pytest.raises(FamilyError, match="action space is Box"):
@@ -171,26 +160,3 @@ def test_adapting_with_values_that_cannot_be_used(run, family, options):
 def test_nested_observations_are_flattened_or_refused():
     with pytest.raises(FamilyError, match="flatten it"):
         lamp_agent().act({"light": 1, "level": np.zeros(1)})
-
-
-def test_a_stopped_training_does_not_look_finished(tmp_path):
-    import os
-    import signal
-
-    def stop(record):
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        metarl.train("maml-trpo", run_dir=tmp_path / "run", iterations=50, meta_batch_size=2, episodes=2, report=stop)
-    assert (tmp_path / "run" / "checkpoints" / "00000001").exists()
-
-
-def test_a_budget_in_episodes_replaces_the_presets_budget_in_samples(tmp_path):
-    import json
-
-    options = {"iterations": 1, "meta_batch_size": 2, "validation_tasks": 0}
-    metarl.train("maml-trpo", run_dir=tmp_path / "run", episodes=2, **options)
-    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
-    assert record["environment_steps"] <= 2 * 2 * 2 * 100
-    with pytest.raises(metarl.MetarlError, match="one or the other"):
-        metarl.train("maml-trpo", run_dir=tmp_path / "x", config=metarl.MamlTrpoConfig(), family="navigation2d")

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import metarl as command_line
-from test_fewshot import fewshot, write_archives
+
+from tests.helpers.cli import metarl as command_line
+from tests.helpers.fewshot import fewshot, write_archives
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
 
 # Shrinks what takes minutes; everything else runs as it is written.
 SMALLER_COMMANDS = [

@@ -11,8 +11,7 @@ from metarl.adaptation.gradient import gradient_adapter
 from metarl.config.algorithms import ReptileConfig
 from metarl.config.registry import find_algorithm
 from metarl.config.run import InnerConfig
-from metarl.config.validation import validate
-from metarl.core.errors import ConfigError, RunError
+from metarl.core.errors import RunError
 from metarl.runs.directory import read_config
 from metarl.training.start import resume, train
 
@@ -72,31 +71,3 @@ def test_an_inner_rule_of_ones_own(written):
     )
     torch.testing.assert_close(at.params["x"], torch.tensor([[0.01, -0.01]]))
     train("reptile", config, written / "run")
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("class Update: pass", "expected a dataclass that extends"),
-        ("from metarl.config import TrainConfig\nclass Update(TrainConfig): pass", "has no function 'initial_state'"),
-        (
-            "from metarl.config import TrainConfig\ndef initial_state(t, c): ...\nclass Update(TrainConfig): pass",
-            "has no function 'meta_step'",
-        ),
-        ("class Updates: pass", "has no 'Update'.*did you mean 'Updates'"),
-        ("1 / 0", "importing broken_update raised ZeroDivisionError"),
-    ],
-)
-def test_what_is_no_outer_update_is_refused(written, source, message):
-    (written / "broken_update.py").write_text(source)
-    with pytest.raises(ConfigError, match=rf"algorithm 'broken_update:Update': .*{message}"):
-        find_algorithm("broken_update:Update")
-
-
-def test_what_is_no_inner_rule_is_refused():
-    with pytest.raises(ConfigError, match=r"--inner.optimiser = addam.*did you mean 'adam'"):
-        validate(ReptileConfig(inner=InnerConfig(steps=1, optimiser="addam")))
-    with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.adaptation\.GradientDescent"):
-        gradient_adapter(InnerConfig(steps=1, optimiser="collections:OrderedDict"))
-    with pytest.raises(ConfigError, match="did you mean 'reptile'"):
-        find_algorithm("reptil")

@@ -154,7 +154,7 @@ def share(n: int, ranks: Ranks) -> slice:
 def all_reduce_max(*sizes: int) -> list[int]:
     """The largest of each size over all ranks."""
     here = current()
-    return list(sizes) if here.size == 1 else here.all_reduce_max(torch.tensor(sizes)).tolist()
+    return list(sizes) if here.size == 1 else here.largest(torch.tensor(sizes)).tolist()
 
 
 def all_reduce_sum(count: int) -> int:
