@@ -102,6 +102,10 @@ class RunConfig:
         """What adapts, where that is not metarl itself: its untrained rows are rows of their own."""
         return None
 
+    def untrained(self) -> RunConfig:
+        """The configuration that the untrained initialisation is evaluated with."""
+        return self
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options that cannot be used as they are: the one to change, and what is expected of it and why."""
         yield from ()

@@ -64,6 +64,8 @@ def evaluate_as(
     check_rates(options.inner_lr, options.later_inner_lr)
     if options.initialisation not in ("trained", "random"):
         raise ConfigError(f"--initialisation = {options.initialisation}; expected trained or random")
+    if options.initialisation == "random":
+        config = config.untrained()
     rates = {"inner_lr": options.inner_lr, "later_inner_lr": options.later_inner_lr}
     with assemble(algorithm, config, kind, **rates) as parts:
         setup, adapter = parts.setup, parts.adapter
