@@ -80,7 +80,6 @@ def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     names: dict = {}
     for language, text in blocks(page):
         if language == "python":

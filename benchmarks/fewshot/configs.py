@@ -153,7 +153,10 @@ def _kind(name: str, base: type[FewShotConfig], measure: str) -> ProblemKind:
             continue
         config = type(f"{options.__name__}{base.__name__}", (options, base), {"__doc__": f"{base.__doc__}"})
         algorithms[method] = Algorithm(dataclass(frozen=True)(config), f"metarl.algorithms.{module}", summary)
-    return ProblemKind(name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean")
+    bounds = (0.0, 1.0) if measure == "accuracy" else None
+    return ProblemKind(
+        name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean", bounds
+    )
 
 
 KINDS = {

@@ -100,6 +100,8 @@ class ProblemKind(NamedTuple):
     """What data are counted in."""
     average: Literal["iqm", "mean"]
     """The average over tasks that intervals are given of."""
+    bounds: tuple[float, float] | None = None
+    """Bounds of the measure, as of a rate; intervals end there."""
 
     def find(self, name: str) -> Algorithm:
         """One of the algorithms, or one of the user's own; raises ConfigError for neither."""

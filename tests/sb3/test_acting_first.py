@@ -53,7 +53,7 @@ class Lesson:
 
     def __init__(self, config):
         opened = setup(config)
-        self.learner = opened.problem(training=True).learner
+        self.learner = opened.model
         self.theta = initial_theta(opened.adapter(), opened.model, 1, torch.device("cpu"), torch.float32)
         task = opened.sample_tasks(1, "meta-train", np.random.default_rng(0))
         self.updates = []
