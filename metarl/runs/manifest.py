@@ -16,10 +16,12 @@ from metarl.core.errors import RunError
 FORMAT = 2
 """2: the manifest carries a hash of itself. 1 is still read."""
 
-NUMERICS = 1
+NUMERICS = 2
 """Version of the mathematics and of the defaults: raised when either would make a resumed run another one.
 
-1: all runs before manifests stated it, and since.
+1: all runs whose manifest does not state it.
+2: curvature of all data and steps that use the bound (maml-trpo, pretrain by TRPO); E-MAML's credit; Reptile's
+   minibatches; SAC, TD3 and DQN act by theta first; physics, starts and observations of published variants.
 """
 MANIFEST = "manifest.json"
 
