@@ -16,6 +16,7 @@ from metarl.config.commands import (
     ResumeOptions,
     RunOptions,
     RunsOptions,
+    TasksOptions,
 )
 from metarl.config.registry import ALGORITHMS, REINFORCEMENT_LEARNING, find_algorithm
 from metarl.config.run import option_name
@@ -229,6 +230,22 @@ def _runs(arguments: list[str]) -> int:
     return 0
 
 
+def _tasks(arguments: list[str]) -> int:
+    options = parse(TasksOptions, arguments, "metarl tasks")
+    check_suffix("OUT", options.out, (".json",))
+    check_least(("tasks", options.tasks, 1), ("seed", options.seed, 0))
+    from metarl.families.registry import load_family
+    from metarl.families.splits import held_out_generator
+    from metarl.families.tasks import write_tasks
+
+    family = load_family(options.family, options.variant)
+    rng = held_out_generator(family.name, family.variant, options.split, options.seed)
+    write_tasks(options.out, family.task_space, family.sample_tasks(options.tasks, options.split, rng))
+    family.close()
+    print(f"saved {options.out}")
+    return 0
+
+
 def _check(arguments: list[str]) -> int:
     options = parse(CheckOptions, arguments, "metarl check")
     from metarl.families.checks.check import check_family
@@ -256,6 +273,7 @@ COMMANDS: Commands = {
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy as a model of Stable-Baselines3"),
     "check": (_check, "does a task family keep its promises"),
+    "tasks": (_tasks, "write the tasks of an evaluation to a file"),
     "runs": (_runs, "runs in a directory: state, iterations, last return"),
     "families": (_families, "task families that are installed"),
 }

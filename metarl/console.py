@@ -32,7 +32,7 @@ Commands = Mapping[str, tuple[Callable[[list[str]], int], str]]
 def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, help_text: str) -> int:
     """Run one of a program's commands; what the user can mend becomes one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.showwarning = partial(_show_warning, program)  # type: ignore[assignment]
     _stop_on_terminate()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
@@ -106,8 +106,8 @@ def parse(
         raise ConfigError(parse_error(said.getvalue(), command)) from None
 
 
-def _show_warning(message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
-    print(f"metarl{_rank()}: warning: {one_line(str(message))}", file=sys.stderr)
+def _show_warning(program: str, message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
+    print(f"{program}{_rank()}: warning: {one_line(str(message))}", file=sys.stderr)
 
 
 def _rank() -> str:

@@ -97,7 +97,7 @@ def test_presets_load_and_are_found_by_what_they_are_for():
 
 def test_the_finn17_preset_is_the_published_protocol():
     config, _ = load_preset("maml-trpo", "finn17-navigation2d")
-    assert (config.iterations, config.meta_batch_size, config.samples_per_step) == (100, 40, 2000)
+    assert (config.iterations, config.meta_batch_size, config.samples_per_step) == (100, 20, 2000)
     assert (config.inner.lr, config.inner.later_lr, config.inner.steps) == (0.5, 0.25, 1)
     assert (config.policy.hidden_sizes, config.policy.activation) == ((100, 100), "relu")
     assert (config.gamma, config.gae_lambda, config.trust_region.max_kl) == (0.99, 1.0, 0.01)

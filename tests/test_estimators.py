@@ -92,7 +92,7 @@ class TinyMDP:
         return self.surrogate("e-maml")(params, batch)
 
     def log_likelihood(self, params, batch):
-        return self.distribution(params, batch.observations).log_prob(batch.actions).sum((1, 2))
+        return self.distribution(params, batch.observations).log_prob(batch.actions).mean((1, 2))
 
 
 def exact_hessian(mdp):
@@ -211,11 +211,11 @@ def test_naive_and_score_have_the_meta_gradient_of_the_sampled_inner_update(mdp,
     def expectation_of(losses):
         return value_and_grad(lambda theta: (p * losses(theta)).sum(), mdp.theta)[1]["logits"]
 
-    # The baseline is the mean of the others of n tasks, here all outcomes of one and the same task, so objective -
-    # baseline is n / (n - 1) times objective - mean, and the mean drops out of the expectation.
-    n = len(chosen)
+    # The tasks are all outcomes of one and the same task, so that the mean drops out of the expectation. The credit is
+    # divided by the deviation of all objectives, and the log-likelihood by the number of actions.
+    scale = objective.std(correction=0) * episodes * HORIZON
     naive = expectation_of(lambda theta: after(theta, supports))
-    score = (n - 1) / n * expectation_of(lambda theta: -score_function_term(mdp, theta, supports, objective, adapter))
+    score = scale * expectation_of(lambda theta: -score_function_term(mdp, theta, supports, objective, adapter))
     torch.testing.assert_close(naive + score, exact, rtol=0, atol=1e-8)
     assert float(score.norm() / exact.norm()) > 0.02
 
@@ -235,10 +235,9 @@ def test_the_score_of_two_steps_credits_both(mdp):
         total = 0
         for task in range(4):
             x = theta["logits"]
-            others = (objective.sum() - objective[task]) / 3
+            credit = (objective[task] - objective.mean()) / objective.std(correction=0)
             for chosen in drawn[:, task, 0]:
-                lp = mdp.log_policy(x)[chosen]
-                total = total - (objective[task] - others) * lp.sum() / 4
+                total = total - credit * mdp.log_policy(x)[chosen].mean() / 4
                 loss = lambda z, c=chosen: -(mdp.log_policy(z)[c] * mdp.to_go[c]).sum()  # noqa: E731
                 x = x - LR * torch.func.grad(loss)(x)
         return total

@@ -117,7 +117,7 @@ def test_batch_normalises_advantages_and_weights_within_each_task():
     rewards = torch.randn(3, 4, 6, generator=generator) * mask
     zeros = torch.zeros(3, 4, 6)
     episodes = Episodes(torch.zeros(3, 4, 6, 2), zeros, zeros, rewards, mask)
-    batch, _ = policy_batch(episodes, None, gamma=0.9, gae_lambda=1.0)
+    batch = policy_batch(episodes, None, gamma=0.9, gae_lambda=1.0)
     for task in range(3):
         valid = batch.advantages[task][batch.weights[task] > 0]
         assert len(valid) == mask[task].sum()
@@ -134,5 +134,5 @@ def test_advantages_that_are_rounding_errors_are_not_blown_up():
     shape = (1, 20, 200)
     ones = torch.ones(shape)
     episodes = Episodes(torch.randn(*shape, 2), torch.zeros(shape), torch.zeros(shape), ones, ones.bool())
-    batch, _ = policy_batch(episodes, fit_to_returns(episodes, 1.0), gamma=1.0, gae_lambda=1.0)
+    batch = policy_batch(episodes, fit_to_returns(episodes, 1.0), gamma=1.0, gae_lambda=1.0)
     assert float(batch.advantages.std()) < 0.1

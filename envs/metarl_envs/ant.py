@@ -29,6 +29,8 @@ class _Variant(NamedTuple):
     heights: tuple[float, float] | None
     sees_place: bool
     sees_contacts: bool
+    sees_world: bool = False
+    """Whether the world's body, whose six numbers are 0, is observed before the 13 others, as gym's cfrc_ext has it."""
 
 
 FINN17 = _Variant(200, 1.0, 0.005, 0.05, (0.2, 1.0), True, True)
@@ -62,6 +64,8 @@ class _Ant(MujocoFamily):
 
     def observe(self, motion: Motion) -> np.ndarray:
         parts = [motion.position if self._variant.sees_place else motion.position[:, 2:], motion.velocity]
+        if self._variant.sees_world:
+            parts.append(np.zeros((len(motion.position), 6)))
         if self._variant.sees_contacts:
             parts.append(_clipped(motion).reshape(len(motion.position), -1))
         return np.concatenate(parts, 1)
@@ -106,7 +110,7 @@ class AntDirection(_Ant):
     name = "ant-dir"
     choices: ClassVar[Mapping[str, _Variant]] = {
         "finn17": FINN17,
-        "promp": _Variant(100, 10.0, 0.5, 1.0, (0.0, 1.0), False, False),
+        "promp": _Variant(100, 10.0, 0.5, 1.0, (0.0, 1.0), False, True, True),
         "pearl": _Variant(200, 1.0, 0.5, 1.0, (0.2, 1.0), False, False),
         "pearl-2": _Variant(200, 1.0, 0.5, 1.0, (0.2, 1.0), False, False),
     }
@@ -139,8 +143,8 @@ class AntGoal(_Ant):
     name = "ant-goal"
     choices: ClassVar[Mapping[str, _Variant]] = {
         "finn17": FINN17,
-        "promp": _Variant(100, 10.0, 0.1, 0.0, None, True, True),
-        "pearl": _Variant(200, 1.0, 0.1, 0.0, None, True, True),
+        "promp": _Variant(100, 10.0, 0.1, 0.0, None, True, True, True),
+        "pearl": _Variant(200, 1.0, 0.1, 0.0, None, True, True, True),
     }
     variants: ClassVar[Mapping[str, str]] = {
         "finn17": "goals in [-3, 3]^2, horizon 200",

@@ -26,11 +26,12 @@ class _RandomParameters(MujocoFamily):
     """Reward v + 1 - 0.001 |control|^2; observations are position but x, and velocity clipped to [-10, 10].
 
     Exponents are uniform in [-3, 3]; out of distribution some of them lie within [-4, 4] outside it. Quantities that
-    MuJoCo derives from masses follow them.
+    MuJoCo derives from masses follow them. A step is four substeps of 0.004 s, twice gymnasium's.
     """
 
     variants: ClassVar[Mapping[str, str]] = {"pearl": "40 and 10 tasks drawn with seed 1337, horizon 200"}
     horizon = 200
+    substep_seconds = 0.004
     end: ClassVar[str]
     sizes: ClassVar[Mapping[str, tuple[int, ...]]]
 
@@ -47,7 +48,8 @@ class _RandomParameters(MujocoFamily):
         self.protocol = {
             "horizon": "200",
             "reward": "v + 1 - 0.001 |control|^2",
-            "physics": f"gymnasium's {self.env_id}, warm start disabled, parameters times 1.5^u or 1.3^u",
+            "physics": f"gymnasium's {self.env_id} in substeps of 0.004 s, warm start disabled, parameters times "
+            "1.5^u or 1.3^u",
             "actions": actions_in_words(self.action_bound),
             "end": self.end,
         }
@@ -94,7 +96,7 @@ class WalkerParameters(_RandomParameters):
 
     name = "walker-params"
     env_id = "Walker2d-v5"
-    env_options: ClassVar[Mapping[str, Any]] = {"frame_skip": 5}
+    env_options: ClassVar[Mapping[str, Any]] = {"xml_file": "walker2d.xml"}  # its right foot's friction is 0.9
     end = "height outside (0.8, 2) or angle outside (-1, 1)"
     sizes: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "body_mass": (8,), "body_inertia": (8, 3), "geom_friction": (8, 3), "dof_damping": (9,)

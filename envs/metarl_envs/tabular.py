@@ -1,4 +1,4 @@
-"""Random tabular MDPs (Duan et al. 2016, section 3.2.2; the same in pytorch-maml-rl)."""
+"""Random tabular MDPs (Duan et al. 2016, section 3.2.2; with the same one-hot observation as pytorch-maml-rl)."""
 
 from __future__ import annotations
 

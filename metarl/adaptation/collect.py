@@ -75,7 +75,7 @@ class Adaptation(NamedTuple):
     transitions: Tensor
     """Those of all tasks in all steps. With a seed axis, returns and transitions are each seed's."""
     objective: Tensor
-    """Objective of the last data that was collected, for each task."""
+    """Objective of the last data that was collected, for each task (see `Collected`)."""
     successes: list[Tensor | None]
     """Mean success rates at the same points; None where the environments do not report success."""
     observed: Tensor | None

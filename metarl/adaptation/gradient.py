@@ -13,6 +13,7 @@ from torch import Tensor
 from metarl.adaptation.adapter import AdaptState, adapt_step, initial_state
 from metarl.adaptation.problem import Collected, Problem
 from metarl.config.run import AdaptationConfig
+from metarl.config.validation import INNER_OPTIMISERS
 from metarl.core.collectives import mean_over_tasks
 from metarl.core.errors import ConfigError
 from metarl.core.imports import import_attribute
@@ -153,7 +154,9 @@ def within_bounds(theta: Params, lr: float) -> Params:
     return {name: value.clamp(0, 10 * lr) if name.startswith(RATE) else value for name, value in theta.items()}
 
 
-GRADIENT_ADAPTERS = {"sgd": GradientDescent, "adam": AdamDescent}
+GRADIENT_ADAPTERS: dict[str, type[GradientDescent]] = dict(
+    zip(INNER_OPTIMISERS, (GradientDescent, AdamDescent), strict=True)
+)
 
 
 def gradient_adapter(

@@ -26,7 +26,7 @@ class Collected(NamedTuple):
     performance: Float[Tensor, " tasks"]
     transitions: Int[Tensor, " tasks"]
     objective: Float[Tensor, " tasks"]
-    """Per-task objective, scaled like the outer loss (grad of -objective = grad of the loss); E-MAML uses it."""
+    """What the outer update is to raise, in its own units: mean discounted return, or minus the query loss."""
     success: Float[Tensor, " tasks"] | None = None
     """Share of each task's episodes that succeeded; None where the environments do not report success."""
     observed: Float[Tensor, "tasks moments"] | None = None
@@ -73,7 +73,7 @@ class SampledProblem(Problem, Protocol):
     """A problem whose data depends on the parameters that it was collected with."""
 
     def log_likelihood(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]:
-        """Log-probability of each task's data."""
+        """Mean log-probability of what was sampled into each task's data."""
         ...
 
 

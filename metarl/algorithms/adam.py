@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl.config.algorithms import AdamConfig
-from metarl.core.params import Params
+from metarl.core.params import Params, State
 
 
 class AdamState(NamedTuple):
@@ -36,6 +36,11 @@ class AdamState(NamedTuple):
             {name: params[f"second.{name}"] for name in theta},
             params["steps"],
         )
+
+
+def adam_state(theta: Params) -> State:
+    """The state of an outer update by Adam: theta, and moments of zero."""
+    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
 
 
 def adam_step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import SampledProblem
-from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.meta_gradient import grad, requires_grad, score_function_term
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import MamlConfig
@@ -19,7 +19,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: MamlConfig) -> State:
-    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+    return adam_state(theta)
 
 
 def meta_step(

@@ -14,6 +14,9 @@ from metarl.adaptation.problem import SampledProblem
 from metarl.core.collectives import global_num_tasks, repeat_per_task, sum_over_tasks
 from metarl.core.params import Params
 
+ROUNDING = 1e-5
+"""A deviation of objectives below this part of their mean counts as rounding."""
+
 
 def requires_grad(theta: Params) -> Params:
     """Detached copies of theta with requires_grad=True."""
@@ -41,13 +44,26 @@ def score_function_term(
 ) -> Float[Tensor, " tasks"]:
     """The part of the meta-gradient that comes from theta choosing the support data (Stadie et al. 2018, equation 4).
 
-    -(objective - baseline) log p(supports), the query data's objective credited to all support actions; the baseline
-    is the mean objective of the other tasks, which does not depend on a task's own data.
+    -credit * log p(supports), where log p is the mean over the actions of each step, summed over the steps, and the
+    credit is the query data's objective, standardised over the meta-batch. Its gradient is that of
+    -(objective - baseline) * log p(actions) times a positive number that all tasks share where they have equally many
+    support actions; the baseline is the mean objective of the other tasks. For a single task it is zero.
     """
-    n, everyones = global_num_tasks(len(objective)), repeat_per_task(sum_over_tasks(objective), len(objective))
-    advantage = (objective - (everyones - objective) / (n - 1)) if n > 1 else objective
+    credit = standardised_over_tasks(objective)
     states = replay_steps(problem.inner_loss, theta, supports, adapter, len(objective))
     log_likelihood = torch.zeros_like(objective)
     for support, state in zip(supports, states, strict=False):
         log_likelihood = log_likelihood + problem.log_likelihood(state.params, support)
-    return -advantage.detach() * log_likelihood
+    return -credit * log_likelihood
+
+
+def standardised_over_tasks(values: Float[Tensor, " tasks"]) -> Float[Tensor, " tasks"]:
+    """(value - mean) / deviation, both over all tasks of the meta-batch, of all ranks; not to be differentiated.
+
+    Zero where all values are the same.
+    """
+    n = global_num_tasks(len(values))
+    mean = repeat_per_task(sum_over_tasks(values) / n, len(values))
+    centred = values.detach() - mean
+    deviation = repeat_per_task((sum_over_tasks(centred.square()) / n).sqrt(), len(values))
+    return centred / torch.maximum(deviation, ROUNDING * mean.abs()).clamp(min=torch.finfo(values.dtype).tiny)

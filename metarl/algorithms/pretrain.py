@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter, stack
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import DistributionalProblem
-from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.algorithms.trust_region import trust_region_step
@@ -22,7 +22,7 @@ SEEDS_AXIS = True
 def initial_state(theta: Params, config: PretrainConfig) -> State:
     if config.outer == "trpo":
         return {"theta": theta}
-    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+    return adam_state(theta)
 
 
 def meta_step(

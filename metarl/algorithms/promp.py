@@ -8,7 +8,7 @@ from torch import Tensor
 from metarl.adaptation.adapter import GradientAdapter, replay_steps
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import ClippedProblem, Distribution
-from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import PrompConfig
@@ -22,7 +22,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: PrompConfig) -> State:
-    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+    return adam_state(theta)
 
 
 def meta_step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter, stack
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import Problem
-from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import ReptileConfig, ReptileOptions
 from metarl.core.collectives import mean_over_tasks
@@ -69,4 +69,4 @@ def reptile_state(theta: Params, options: ReptileOptions) -> State:
     """theta, with the moments of Adam where that moves it."""
     if options.outer == "plain":
         return {"theta": theta}
-    return {"theta": theta, "optimiser": AdamState.zero(theta).to_params()}
+    return adam_state(theta)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import ResumeOptions as ResumeOptions
     from metarl.config.commands import RunOptions as RunOptions
     from metarl.config.commands import RunsOptions as RunsOptions
+    from metarl.config.commands import TasksOptions as TasksOptions
     from metarl.config.commands import WhereOptions as WhereOptions
     from metarl.config.evaluation import Evaluation as Evaluation
     from metarl.config.evaluation import FamilyEvaluation as FamilyEvaluation
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from metarl.config.toml import to_mapping as to_mapping
     from metarl.config.toml import unset_mapping as unset_mapping
     from metarl.config.toml import unset_options as unset_options
+    from metarl.config.validation import INNER_OPTIMISERS as INNER_OPTIMISERS
     from metarl.config.validation import check_least as check_least
     from metarl.config.validation import check_rates as check_rates
     from metarl.config.validation import json_object as json_object
@@ -89,6 +91,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "ResumeOptions",
             "RunOptions",
             "RunsOptions",
+            "TasksOptions",
             "WhereOptions",
         ),
         "metarl.config.evaluation": (
@@ -133,6 +136,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "unset_options",
         ),
         "metarl.config.validation": (
+            "INNER_OPTIMISERS",
             "check_least",
             "check_rates",
             "json_object",

@@ -145,6 +145,24 @@ class FamiliesOptions:
 
 
 @dataclass(frozen=True)
+class TasksOptions:
+    """Write the tasks that an evaluation draws, as JSON that `metarl evaluate --split FILE.json` reads."""
+
+    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
+    """A registered name, or module:attribute."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.json")]
+    """File to write; an existing one is overwritten."""
+    variant: str | None = None
+    """Variant of the family; its default if none is given."""
+    split: str = "meta-test"
+    """meta-train, meta-validation, meta-test or out-of-distribution."""
+    tasks: int = 40
+    """Number of tasks."""
+    seed: int = 1
+    """Chooses the tasks."""
+
+
+@dataclass(frozen=True)
 class CheckOptions:
     """Look into whether a task family keeps its promises, and say how to mend what it does not."""
 

@@ -19,6 +19,7 @@ from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.evaluation.statistics import summarise, worse_after_adaptation
+from metarl.families.splits import held_out_generator
 from metarl.families.tasks import number_of_tasks, read_tasks
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
@@ -99,8 +100,7 @@ def measure_curve(
         sampled = read_tasks(Path(split), setup.task_space)
         tasks = number_of_tasks(sampled)
     else:
-        where = key.at("tasks", setup.name, setup.variant or "", split)
-        sampled = setup.sample_tasks(tasks, split, where.generator())
+        sampled = setup.sample_tasks(tasks, split, held_out_generator(setup.name, setup.variant, split, seed))
     problem = setup.problem(training=False)
     try:
         curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), adapter, steps, progress)

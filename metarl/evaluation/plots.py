@@ -8,7 +8,7 @@ from typing import Any
 
 from metarl.core.errors import ConfigError, RunError
 
-AVERAGES = {"iqm": "interquartile mean", "mean": "mean"}
+AVERAGE_LABELS = {"iqm": "interquartile mean", "mean": "mean"}
 
 
 def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
@@ -31,7 +31,7 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
         success.set_ylim(-0.02, 1.02)
         success.grid(alpha=0.3)
     axes.set_xlabel("adaptation step")
-    axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGES[first['average']]} over tasks)")
+    axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGE_LABELS[first['average']]} over tasks)")
     axes.set_title(
         f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['budget']} a step",
         fontsize=10,
@@ -57,7 +57,7 @@ def plot_comparison(result: dict[str, Any], path: Path) -> None:
     by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
     by_data.set_xscale("symlog", linthresh=1000)
     by_data.set_xlim(left=0)
-    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGES[average]} over seeds x tasks)")
+    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGE_LABELS[average]} over seeds x tasks)")
     figure.legend(loc="outside right center", fontsize=8)
     for axes in (by_step, by_data):
         axes.grid(alpha=0.3)

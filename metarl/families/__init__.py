@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metarl.families.splits import Splits as Splits
     from metarl.families.splits import UniformSplits as UniformSplits
     from metarl.families.splits import check_split as check_split
+    from metarl.families.splits import held_out_generator as held_out_generator
     from metarl.families.splits import shared_splits as shared_splits
     from metarl.families.tasks import Task as Task
     from metarl.families.tasks import Tasks as Tasks
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from metarl.families.tasks import take_tasks as take_tasks
     from metarl.families.tasks import task_at as task_at
     from metarl.families.tasks import task_to_json as task_to_json
+    from metarl.families.tasks import write_tasks as write_tasks
     from metarl.families.vec_env import GymVecEnv as GymVecEnv
     from metarl.families.vec_env import VecEnv as VecEnv
     from metarl.families.vec_env import make_vec_env as make_vec_env
@@ -73,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "Splits",
             "UniformSplits",
             "check_split",
+            "held_out_generator",
             "shared_splits",
         ),
         "metarl.families.tasks": (
@@ -86,6 +89,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "take_tasks",
             "task_at",
             "task_to_json",
+            "write_tasks",
         ),
         "metarl.families.vec_env": (
             "GymVecEnv",

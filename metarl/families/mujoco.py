@@ -68,6 +68,8 @@ class MujocoFamily(TaskFamily):
     senses_contacts: ClassVar[bool] = False
     """Whether the functions below need the centre of mass and contact forces, which cost time."""
     action_bound: float = 1.0
+    substep_seconds: ClassVar[float | None] = None
+    """The solver's time step where it is not that of gymnasium's model."""
 
     def __init__(self) -> None:
         if find_spec("mujoco") is None or find_spec("imageio") is None:
@@ -86,6 +88,10 @@ class MujocoFamily(TaskFamily):
 
     def succeeded(self, tasks: Tasks, motion: Motion) -> Bool[np.ndarray, " envs"] | None:
         """Whether the step is a success; None in families that know none."""
+        return None
+
+    def initial_state(self, physics: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Position and velocity of an episode's start, drawn from `physics.np_random`; None for gymnasium's own."""
         return None
 
     def info(self, tasks: Tasks, motion: Motion) -> dict[str, Any]:
@@ -122,6 +128,8 @@ class MujocoFamily(TaskFamily):
             _add_sensors(spec)
         model = spec.compile()
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
+        if self.substep_seconds is not None:
+            model.opt.timestep = self.substep_seconds
         return model
 
     @property
@@ -130,7 +138,7 @@ class MujocoFamily(TaskFamily):
 
     @property
     def step_seconds(self) -> float:
-        return float(self.prototype.dt)
+        return float(self.model.opt.timestep * self.frame_skip)
 
     @cached_property
     def observation_space(self) -> spaces.Box:  # type: ignore[override]
@@ -186,6 +194,9 @@ class MujocoTaskEnv(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         self.env.reset(seed=seed)
+        drawn = self.family.initial_state(self.physics)
+        if drawn is not None:
+            self.physics.set_state(*drawn)
         return self.family.observe(motion_after_reset(self.physics.data))[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from metarl.core.errors import FamilyError, nearest
+from metarl.core.prng import Key
 from metarl.families.tasks import (
     Task,
     Tasks,
@@ -28,6 +29,11 @@ def check_split(split: str, names: Iterable[str]) -> None:
     """Raise FamilyError, with the nearest name, for a split that is not among those."""
     if split not in names:
         raise FamilyError(f"unknown split '{split}'{nearest(split, names)}")
+
+
+def held_out_generator(family: str, variant: str | None, split: str, seed: int) -> np.random.Generator:
+    """The generator that draws the tasks of an evaluation: a function of family, variant, split and seed alone."""
+    return Key.from_seed(seed).at("evaluation").at("tasks", family, variant or "", split).generator()
 
 
 class Splits(Protocol):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metarl.rl.data import mean_returns as mean_returns
     from metarl.rl.data import success_rates as success_rates
     from metarl.rl.data import zero_masked as zero_masked
+    from metarl.rl.networks import ACTIVATION_MODULES as ACTIVATION_MODULES
     from metarl.rl.networks import ContextNetwork as ContextNetwork
     from metarl.rl.networks import Network as Network
     from metarl.rl.networks import StackedMLP as StackedMLP
@@ -44,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "zero_masked",
         ),
         "metarl.rl.networks": (
+            "ACTIVATION_MODULES",
             "ContextNetwork",
             "Network",
             "StackedMLP",

@@ -106,11 +106,10 @@ def policy_batch(
     *,
     gamma: float,
     gae_lambda: float,
-) -> tuple[PolicyBatch, Float[Tensor, " tasks"]]:
+) -> PolicyBatch:
     """Attach advantages, normalised within each task, and weights that average over each task's transitions.
 
-    `coefficients` are those of the baseline; None stands for no baseline. Returned beside the batch is what each
-    task's advantages were divided by.
+    `coefficients` are those of the baseline; None stands for no baseline.
     """
     valid = episodes.mask.to(episodes.rewards.dtype)
     if coefficients is None:
@@ -125,6 +124,5 @@ def policy_batch(
     # Where a baseline explains everything the rest is rounding, which must not be blown up to unit size.
     size = (discounted_sums(episodes.rewards, gamma).square() * weights).sum((1, 2), keepdim=True).sqrt()
     deviation = torch.maximum(deviation, NEGLIGIBLE * size)
-    scale = deviation + 1e-8
-    batch = PolicyBatch(episodes.observations, episodes.actions, episodes.log_probs, centred / scale, weights)
-    return batch, scale[:, 0, 0]
+    normalised = centred / (deviation + 1e-8)
+    return PolicyBatch(episodes.observations, episodes.actions, episodes.log_probs, normalised, weights)

@@ -72,6 +72,13 @@ def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
     return episodes.returns.nanmean(1)
 
 
+def mean_discounted_returns(episodes: Episodes, gamma: float) -> Float[Tensor, " tasks"]:
+    """Mean over each task's episodes of sum over t of gamma^t r_t, in the units of the rewards."""
+    steps = torch.arange(episodes.rewards.shape[-1], device=episodes.rewards.device)
+    discounted = episodes.rewards @ gamma ** steps.to(episodes.rewards.dtype)
+    return discounted.sum(1) / episodes.mask[..., 0].sum(1)
+
+
 def success_rates(episodes: Episodes) -> Float[Tensor, " tasks"] | None:
     """Share of each task's episodes that were successful at any of their steps; None where nothing is known of it."""
     if episodes.successes is None:

@@ -15,6 +15,8 @@ from metarl.core.prng import Key, uniform
 from metarl.rl.normalisation import normalise, unseen
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+"""The same as modules, which Stable-Baselines3 builds its networks of."""
 
 
 class Network(Protocol):

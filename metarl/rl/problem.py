@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from metarl.rl.data import (
     Episodes,
     PolicyBatch,
     flatten_valid_by_seed,
+    mean_discounted_returns,
     mean_returns,
     padded,
     subsample,
@@ -119,19 +119,15 @@ class ReinforcementLearning:
         if known:
             episodes = with_successes(episodes)
         coefficients = fit_to_returns(episodes, self.gamma)
-        batch, scale = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
         transitions = episodes.mask.sum((1, 2))
         if not self._needs_order:
             batch = flatten_valid_by_seed(batch, episodes.mask, transitions)
-        # The loss averages over transitions of normalised advantages, where the return is a sum over an episode's.
-        steps = torch.arange(episodes.rewards.shape[-1], device=scale.device)
-        discounted = (episodes.rewards @ self.gamma ** steps.to(scale.dtype)).sum(1)
-        objective = discounted / transitions / scale
         return Collected(
             batch,
             mean_returns(episodes),
             transitions,
-            objective,
+            mean_discounted_returns(episodes, self.gamma),
             success_rates(episodes),
             moments(params, episodes.observations, episodes.mask),
             memory,
@@ -144,8 +140,8 @@ class ReinforcementLearning:
         return self._surrogate(self.distribution(params, data), data)
 
     def log_likelihood(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
-        """Log-probability of all actions of a task's data."""
-        return (self.distribution(params, data).log_prob(data.actions) * (data.weights > 0)).sum((1, 2))
+        """Mean log-probability of the actions of each task's data."""
+        return (self.distribution(params, data).log_prob(data.actions) * data.weights).sum((1, 2))
 
     def loss_of(self, distribution: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
         return ratio_surrogate(distribution, data)

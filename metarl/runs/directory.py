@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from metarl.config.run import RunConfig
 from metarl.config.toml import flat_mapping, from_mapping, read_toml, to_mapping, unset_mapping, unset_options
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, RunError
-from metarl.runs.durable import replace_file, sync_directory
+from metarl.runs.durable import replace_file, sync_directory, writing
 
 CONFIG = "config.toml"
 
@@ -160,7 +159,7 @@ class MetricsFile:
         self._path = run / METRICS
         if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
             raise RunError(f"{self._path}: not a file")
-        with self._writing():
+        with writing(self._path):
             if self._path.exists():
                 self._cut_back(iteration)
             self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (held until `close`)
@@ -177,24 +176,17 @@ class MetricsFile:
         replace_file(self._path, "".join(line + "\n" for line in kept))
 
     def append(self, record: dict[str, Any]) -> None:
-        with self._writing():
+        with writing(self._path):
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
 
     def sync(self) -> None:
-        with self._writing():
+        with writing(self._path):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what could not be written has been told of
             self._file.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunError(f"{self._path}: cannot be written: {error.strerror}") from None
 
 
 def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:

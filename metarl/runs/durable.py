@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from metarl.core.errors import RunError
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -20,6 +24,15 @@ def replace_file(path: Path, text: str) -> None:
     write_file(staged, text.encode())
     os.replace(staged, path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise RunError, which names the path, in place of the operating system's error."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def sync_directory(path: Path) -> None:

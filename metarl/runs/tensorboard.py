@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metarl.config.registry import ProblemKind
 from metarl.core.errors import RunError
+from metarl.runs.durable import writing
 
 FLUSH_SECONDS = 10.0
 """How far a file may lag behind while training goes on."""
@@ -30,7 +31,7 @@ class Events:
         self._kind, self._event, self._scalar = kind, Event, scalar
         self._folder = run / "tensorboard"
         self._flushed = time.monotonic()
-        with self._writing():
+        with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             # The iteration is part of the name: otherwise a run that is resumed within a second loses its first file.
             self._writer = EventsWriter(str(self._folder / "events"), f".{iteration}")
@@ -45,7 +46,7 @@ class Events:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What ended the training is what has to be told.
-        with contextlib.suppress(RunError) if kind else contextlib.nullcontext(), self._writing():
+        with contextlib.suppress(RunError) if kind else contextlib.nullcontext(), writing(self._folder):
             self._writer.close()
 
     def write(self, record: dict[str, Any]) -> None:
@@ -65,7 +66,7 @@ class Events:
         self._write({f"{name}/step-{step}": value for step, value in enumerate(curve) if value is not None}, number)
 
     def _write(self, scalars: Mapping[str, float], number: int) -> None:
-        with self._writing():
+        with writing(self._folder):
             for name, value in scalars.items():
                 self._add(number, summary=self._scalar(name, value))
             if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -74,10 +75,3 @@ class Events:
 
     def _add(self, number: int, **content: Any) -> None:
         self._writer.write_event(self._event(wall_time=time.time(), step=number, **content))
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunError(f"{self._folder}: cannot be written: {error.strerror}") from None

@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from metarl.config.run import PolicyConfig
 from metarl.config.sb3 import ON_POLICY, Sb3Config
@@ -16,6 +15,7 @@ from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.families.family import TaskFamily
 from metarl.families.tasks import Tasks
+from metarl.rl.networks import ACTIVATION_MODULES
 from metarl.sb3.acting import private_randomness, seed_of
 from metarl.sb3.environments import learning_envs
 from metarl.sb3.model_files import is_target
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnv
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 ENTROPY = "log_ent_coef"
 """SAC's learned entropy coefficient, a parameter beside the policy's."""
@@ -44,7 +43,7 @@ def policy_arguments(config: PolicyConfig, algorithm: str) -> dict[str, Any]:
     """`policy_kwargs` for the network of a configuration, the critic's of the same sizes."""
     arguments: dict[str, Any] = {
         "net_arch": list(config.hidden_sizes),
-        "activation_fn": ACTIVATIONS[config.activation],
+        "activation_fn": ACTIVATION_MODULES[config.activation],
     }
     if algorithm in ON_POLICY:
         arguments["log_std_init"] = config.initial_log_std

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from metarl.core.errors import RunError
 from metarl.core.params import Params
-
-ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu"}
+from metarl.rl.networks import ACTIVATION_MODULES
 
 MOST_INFLATION = 4
 """Times its own size that an archive may unpack to: `model.save` and torch store what they write uncompressed."""
@@ -105,4 +104,4 @@ def _activation(to_metrics: Any, params: Params) -> str | None:
     if "activation_fn" not in info:
         return "tanh" if "action_net.weight" in params else "relu"
     name = str(info["activation_fn"]).rpartition(".")[2].rstrip("'>")
-    return ACTIVATIONS.get(name)
+    return next((known for known, module in ACTIVATION_MODULES.items() if module.__name__ == name), None)

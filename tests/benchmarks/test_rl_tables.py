@@ -1,8 +1,9 @@
 """The scripts behind the published tables."""
 
 import torch
-
 from benchmarks.rl import finn17_navigation2d as finn17
+
+from metarl.config.toml import load_preset
 
 
 def test_first_to_finish_by_hand(monkeypatch):
@@ -14,6 +15,16 @@ def test_first_to_finish_by_hand(monkeypatch):
     assert finn17.first_to_finish(lengths, lengths.cumsum(0)).tolist() == [[True, True], [True, True]]
 
 
+def test_the_random_rows_differ_in_their_hidden_units_alone(monkeypatch):
+    monkeypatch.setattr(finn17, "TASKS", 3)
+    monkeypatch.setattr(finn17, "EPISODES", 2)
+    monkeypatch.setattr(finn17, "STEPS", 0)
+    preset, _ = load_preset("maml-trpo", "finn17-navigation2d")
+    relu, tanh = (finn17.random_curve(preset, activation) for activation in ("relu", "tanh"))
+    assert relu != tanh
+    assert relu == finn17.random_curve(preset, "relu")
+
+
 def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(finn17, "STEPS", 1)
     monkeypatch.setattr(finn17, "TASKS", 2)
@@ -22,4 +33,5 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     table = capsys.readouterr().out
     assert "| **MAML-TRPO, mean of seeds: 40 episodes a step** |" in table
     assert "oracle (goal observed), seed 1" in table
+    assert "| random initialisation, tanh as published, mean of seeds |" in table
     assert (tmp_path / "table.json").exists()

@@ -107,7 +107,7 @@ def test_naive_data_have_the_library_s_advantages(tiny_config, theta):
     episodes = episodes._replace(rewards=episodes.rewards.float())
     coefficients = fit_to_returns(episodes, tiny_config.gamma)
     rates = {"gamma": tiny_config.gamma, "gae_lambda": tiny_config.gae_lambda}
-    expected, _ = policy_batch(episodes, coefficients, **rates)
+    expected = policy_batch(episodes, coefficients, **rates)
     valid = episodes.mask[0]
     torch.testing.assert_close(found.advantages[valid], expected.advantages[0][valid], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.weights[valid], expected.weights[0][valid])
