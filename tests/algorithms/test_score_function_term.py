@@ -31,7 +31,7 @@ def collected_on(family, variant, tasks, **options):
     sampled = opened.sample_tasks(tasks, "meta-train", Key(1).generator())
     theta = policy.initialise(Key(2))
     params = {name: value.double() for name, value in stack(theta, tasks).items()}
-    found, episodes = problem.collect(params, sampled, Key(3)), problem.episodes_of(params, sampled, Key(3))
+    found, episodes = problem.collect(params, sampled, Key(3)), problem.episodes_of(params, sampled, Key(3))[0]
     problem.close()
     opened.close()
     return problem, params, found, episodes
