@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from metarl import episode_promises, task_promises
+from metarl.families.checks import env_checks, task_checks
 from metarl.families.checks.under_test import CheckFailed, CheckSkipped, UnderTest
 from metarl.families.family import TaskFamily
 
 CHECKS: dict[str, Callable[[UnderTest], str]] = {
-    "declaration": task_promises.declaration,
-    "tasks": task_promises.tasks,
-    "splits": task_promises.splits,
-    "json": task_promises.json_round_trip,
-    "spaces": episode_promises.spaces_constant,
-    "values": episode_promises.values,
-    "gymnasium": episode_promises.gymnasium_checker,
-    "stable-baselines3": episode_promises.sb3_checker,
-    "repeatable": episode_promises.repeatable,
-    "task matters": episode_promises.task_matters,
-    "re-tasking": episode_promises.retasking,
-    "sticky task": episode_promises.sticky,
-    "time limit": episode_promises.time_limit,
-    "batch": episode_promises.batch,
-    "workers": episode_promises.workers,
+    "declaration": task_checks.declaration,
+    "tasks": task_checks.tasks,
+    "splits": task_checks.splits,
+    "json": task_checks.json_round_trip,
+    "spaces": env_checks.spaces_constant,
+    "values": env_checks.values,
+    "gymnasium": env_checks.gymnasium_checker,
+    "stable-baselines3": env_checks.sb3_checker,
+    "repeatable": env_checks.repeatable,
+    "task matters": env_checks.task_matters,
+    "re-tasking": env_checks.retasking,
+    "sticky task": env_checks.sticky,
+    "time limit": env_checks.time_limit,
+    "batch": env_checks.batch,
+    "workers": env_checks.workers,
 }
 
 
