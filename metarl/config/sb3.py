@@ -36,28 +36,28 @@ _UNUSED = (
     "policy.context",
     "policy.normalise_observations",
 )
-"""Options of metarl's own inner loop, which these methods do without."""
+"""Options of metarl's own inner loop; they do not apply to these methods."""
 
 
 @dataclass(frozen=True)
 class Sb3Options:
-    """The inner loop: `learn` of a Stable-Baselines3 algorithm on each task's environment."""
+    """Options of an inner loop by `learn` of a Stable-Baselines3 algorithm."""
 
     algorithm: Literal["PPO", "A2C", "SAC", "TD3", "DQN"] = "PPO"
     """Algorithm of Stable-Baselines3."""
     timesteps: int = 2048
-    """Environment steps of each task in each adaptation step, all of them by `learn`."""
+    """Environment steps of `learn` for each task in each adaptation step."""
     n_envs: int = 1
-    """Copies of a task's environment that are stepped together; each takes its share of the environment steps."""
+    """Copies of a task's environment that are stepped together and share the environment steps."""
     settings: str = "{}"
     """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
     acts_first: bool = True
     """Whether SAC, TD3 and DQN act by theta from the first step on, in place of random actions; scratch never does."""
     moves: str = "all"
-    """What the outer update moves: all, actor, critic, or a pattern of parameter names; the rest stays as drawn."""
+    """Parameters that the outer update changes: all, actor, critic, or a pattern of names; others stay as drawn."""
 
     def given(self) -> dict[str, Any]:
-        """`settings` as a dictionary; raises ValueError where they are none."""
+        """`settings` as a dictionary; raises ValueError if it is not a JSON object."""
         value = json.loads(self.settings)
         if not isinstance(value, dict):
             raise ValueError("not an object")
@@ -84,7 +84,10 @@ class Sb3Options:
 
 @dataclass(frozen=True)
 class Sb3Config(TrainConfig):
-    """What is learned by Stable-Baselines3: `inner.lr` is its rate, `episodes` measure a return."""
+    """Options of every outer update around Stable-Baselines3.
+
+    `inner.lr` is the learning rate of `learn`; `episodes` is the number of episodes that measure a return.
+    """
 
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation (PPO and A2C)."""
@@ -92,6 +95,7 @@ class Sb3Config(TrainConfig):
     sb3: Sb3Options = field(default_factory=Sb3Options)
 
     def learner(self) -> str:
+        """Name of the Stable-Baselines3 algorithm."""
         return f"SB3 {self.sb3.algorithm}"
 
     def untrained(self) -> Sb3Config:
@@ -99,6 +103,7 @@ class Sb3Config(TrainConfig):
         return self if self.sb3.algorithm in ON_POLICY else replace(self, sb3=replace(self.sb3, acts_first=False))
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Options of metarl's inner loop that were changed, and settings that are not a JSON object."""
         yield from super().conflicts()
         default = type(self)()
         for name in _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std"):
@@ -119,9 +124,10 @@ class ReptileSb3Config(ReptileOptions, Sb3Config):
 
 @dataclass(frozen=True)
 class PretrainSb3Config(Sb3Config):
-    """An algorithm of Stable-Baselines3 trained across all tasks, to be fine-tuned to each."""
+    """An algorithm of Stable-Baselines3 trained jointly on all tasks and fine-tuned to each."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Off-policy algorithms and partial updates, in addition to the conflicts of every `Sb3Config`."""
         yield from super().conflicts()
         if self.sb3.algorithm not in ON_POLICY:
             yield "sb3.algorithm", f"{' or '.join(ON_POLICY)}: a replay buffer would have to survive a resume"

@@ -1,4 +1,4 @@
-"""What every room uses: errors, random numbers, parameters, collectives over ranks and seeds."""
+"""Shared by all rooms: errors, random numbers, parameters, collectives over ranks and seeds."""
 
 from __future__ import annotations
 

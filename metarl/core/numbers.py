@@ -1,4 +1,4 @@
-"""Numbers and names of measurements as JSON, which has no NaN and no infinity, and as text."""
+"""Numbers and metric names as JSON, which has neither NaN nor infinity, and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metarl.core.errors import RunError
 
 
 def finite_list(values: Iterable[Any]) -> list[float | None]:
-    """Floats for JSON, null where a value is not finite.
+    """Floats for JSON; values that are not finite become None.
 
     Example:
         >>> finite_list([1, float("nan"), float("inf")])
@@ -36,7 +36,11 @@ def finite(value: Any) -> Any:
 
 
 def write_json(path: Path, result: Any) -> None:
-    """Write a result as JSON, with a line for each entry; an existing file is overwritten.
+    """Write a result as JSON, one line per entry; an existing file is overwritten.
+
+    Args:
+        path: The file; missing parent directories are created.
+        result: Nested dictionaries and lists of finite numbers and strings.
 
     Raises:
         RunError: The file cannot be written, or a number is not finite.
@@ -62,11 +66,17 @@ def _not_finite(value: Any, at: str = "") -> str | None:
 
 
 def number_text(value: float | None, digits: int = 2) -> str:
-    """Two digits more for what is measured on a scale of one."""
+    """A number as text, with two more digits if its magnitude is at most one; "-" for None.
+
+    Example:
+        >>> number_text(12.3456), number_text(0.123456), number_text(None)
+        ('12.35', '0.1235', '-')
+    """
     if value is None:
         return "-"
     return f"{value:.{digits if abs(value) > 1 else digits + 2}f}"
 
 
 def words(name: str) -> str:
+    """An identifier as words: underscores become spaces."""
     return name.replace("_", " ")

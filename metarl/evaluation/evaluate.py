@@ -1,4 +1,4 @@
-"""The adaptation curve of a run or of a model, with its protocol, as a JSON-ready result."""
+"""Evaluation of a run or of a model: its adaptation curve and protocol, as a result for JSON."""
 
 from __future__ import annotations
 
@@ -26,18 +26,34 @@ from metarl.runs.directory import read_config
 from metarl.training.assembly import assemble
 
 Progress = Callable[[int, int], None]
-"""Called with the number of points measured so far, and of all."""
+"""Callback with the number of measured points and the number of all points."""
 
 
 def evaluate_run(run: Path, *, progress: Progress = lambda done, total: None, **options: Any) -> dict[str, Any]:
-    """The adaptation curve of a run on held-out tasks; `options` are those of `FamilyEvaluation`."""
+    """Measure the adaptation curve of a run on held-out tasks.
+
+    Args:
+        run: The run directory.
+        progress: Called with the number of measured points and the number of all points.
+        **options: Options of `metarl.config.FamilyEvaluation`.
+    """
     return evaluate_on_family(run, FamilyEvaluation(**options), progress)
 
 
 def evaluate_on_family(
     run: Path, options: FamilyEvaluation, progress: Progress = lambda done, total: None
 ) -> dict[str, Any]:
-    """The adaptation curve of a run of `metarl train`, on its own family or on another with the same spaces."""
+    """Measure the adaptation curve of a run of `metarl train`, on its own family or another with the same spaces.
+
+    Args:
+        run: The run directory.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+
+    Raises:
+        ConfigError: An option is invalid.
+        RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
+    """
     algorithm, config = read_config(run)
     check_least(("episodes", options.episodes, 1), ("samples-per-step", options.samples_per_step, 1))
     same = options.family is None or options.family == config.family
@@ -59,7 +75,20 @@ def evaluate_as(
     options: Evaluation,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The adaptation curve of a run's parameters on held-out tasks, everything else as `config` has it."""
+    """Measure the adaptation curve of a run's parameters on held-out tasks of a given configuration.
+
+    Args:
+        kind: The kind of problem.
+        algorithm: Name of the outer update.
+        run: The run directory, from which the parameters are loaded.
+        config: The configuration of tasks, model and adapter.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+
+    Raises:
+        ConfigError: An option is invalid.
+        RunError: There is no such checkpoint, or its parameters do not fit the configuration.
+    """
     check_least(("tasks", options.tasks, 1), ("steps", options.steps, 0), ("seed", options.seed, 0))
     check_rates(options.inner_lr, options.later_inner_lr)
     if options.initialisation not in ("trained", "random"):
@@ -95,7 +124,17 @@ def measure_curve(
     options: Evaluation,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The adaptation curve of theta on held-out tasks of a setup, with its statistics."""
+    """Measure the adaptation curve of theta on held-out tasks of a setup, with averages and intervals.
+
+    Args:
+        kind: The kind of problem.
+        setup: Tasks, problem and model.
+        theta: The initialisation.
+        adapter: The adaptation method.
+        family: Name of the tasks in the result.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+    """
     split, tasks, steps, seed = options.split, options.tasks, options.steps, options.seed
     key = Key.from_seed(seed).at("evaluation")
     if split.endswith(".json"):
@@ -132,7 +171,7 @@ def measure_curve(
 
 
 def _successes(curve: AdaptationCurve, ids: list[int]) -> dict[str, Any]:
-    """Success rates as a result has them. A rate is a mean, so the interval is that of the mean."""
+    """Entries of a result about success rates. A rate is a mean, so its interval is that of the mean."""
     if curve.successes is None:
         return {}
     rates = curve.successes.numpy()

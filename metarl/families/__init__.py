@@ -1,4 +1,4 @@
-"""Task families: tasks, splits, and environments stepped all at once. Imports no torch before one is stepped."""
+"""Task families: tasks, splits, and vector environments. Imports no torch before an environment is stepped."""
 
 from __future__ import annotations
 
