@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from test_cli import metarl as command_line
-from test_fewshot import fewshot, write_archives
+
+from tests.helpers.fewshot import fewshot, write_archives
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

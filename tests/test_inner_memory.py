@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_fewshot import IMAGES, TINY, archives, fewshot  # noqa: F401 (a fixture)
 
 import metarl
 from benchmarks.fewshot.cli import evaluate
@@ -15,6 +14,7 @@ from metarl.core.params import MEMORY
 from metarl.runs.checkpoint import load_newest
 from metarl.sb3 import export_model
 from metarl.training.start import train
+from tests.helpers.fewshot import IMAGES, TINY, fewshot, write_archives
 
 SMALL = {
     "variant": "finn17",
@@ -117,9 +117,11 @@ def test_they_are_no_part_of_an_exported_policy(tmp_path):
         assert agent.act(row) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_new_head_begins_without(archives, tmp_path):  # noqa: F811
+def test_a_new_head_begins_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("METARL_CACHE", str(tmp_path / "cache"))
+    write_archives(tmp_path)
     line = f"train omniglot pretrain {TINY} {IMAGES} --train-ways 4 --inner.optimiser adam --run-dir {tmp_path}/run"
-    code, _, err = fewshot(line, data=archives)
+    code, _, err = fewshot(line, data=tmp_path)
     assert (code, err) == (0, "")
     result = evaluate(tmp_path / "run", tasks=4, steps=2, split="meta-test", inner_lr=0.01)
     assert len(result["accuracy"]["mean"]) == 3
