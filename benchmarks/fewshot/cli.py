@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from benchmarks.fewshot.configs import COMMAND, KINDS, PrototypeOptions, default_config, kind_of, quick
+from metarl.config.algorithms import PretrainOptions
 from metarl.config.commands import ResumeOptions, WhereOptions
 from metarl.config.evaluation import Evaluation
 from metarl.config.validation import check_least
@@ -179,6 +180,8 @@ def _evaluated(run: Path, options: FewShotEvaluation, progress: Progress) -> dic
     for name in changes:
         if not hasattr(config, name):
             raise ConfigError(f"--{name}: {kind.name} has no such option")
+    if options.ways is not None and not isinstance(config, PretrainOptions):
+        changes["train_ways"] = None  # as --ways: joint training alone takes another number in training
     if options.minibatch is not None:
         changes["minibatch"] = options.minibatch or None
     return evaluate_as(kind, algorithm, run, replace(config, **changes), options, progress)
