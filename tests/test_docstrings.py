@@ -13,10 +13,16 @@ from functools import cached_property
 import pytest
 
 import metarl
+import metarl_envs
 
 EXTRAS = {"imageio", "matplotlib", "mujoco", "stable_baselines3"}
-MODULES = ["metarl", *(m.name for m in pkgutil.walk_packages(metarl.__path__, "metarl.") if "__main__" not in m.name)]
-DOORS = [name for name in MODULES if hasattr(importlib.import_module(name), "__path__")]
+MODULES = [
+    name
+    for package in (metarl, metarl_envs)
+    for name in (package.__name__, *(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")))
+    if "__main__" not in name
+]
+DOORS = [name for name in MODULES if hasattr(importlib.import_module(name), "__all__")]
 
 WITHOUT_DOCSTRING = {
     "metarl.evaluation.plots.save_figure": "the module is being rewritten",
@@ -116,7 +122,11 @@ def test_functions_of_a_door_with_several_parameters_describe_them(name):
 def test_annotations_evaluate(name):
     for _, value in public_names(load(name)):
         own = {base.__module__ for base in getattr(value, "__mro__", (value,))}
-        modules = [importlib.import_module(module) for module in own if module.split(".")[0] in ("gymnasium", "metarl")]
+        modules = [
+            importlib.import_module(module)
+            for module in own
+            if module.split(".")[0] in ("gymnasium", "metarl", "metarl_envs")
+        ]
         names = [names_for_checking(module) for module in modules]
         typing.get_type_hints(value, localns=dict(ChainMap(*names)))
 
