@@ -101,7 +101,7 @@ class Processes(Ranks):
 
 
 ALONE = Ranks()
-"""A single process; `use_ranks(ALONE)` turns collectives into no-ops."""
+"""A single process; `use_ranks(ALONE)` makes every collective a no-op."""
 
 _GROUPS = itertools.count()
 

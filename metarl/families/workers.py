@@ -93,7 +93,7 @@ class SubprocVectorEnv(TaskVectorEnv):
         self._observations = np.zeros((envs, *family.observation_space.shape), family.observation_space.dtype)  # type: ignore[misc]
         shares = np.linspace(0, envs, min(workers, envs) + 1).round().astype(int).tolist()
         try:
-            packed = cloudpickle.dumps(family)
+            pickled = cloudpickle.dumps(family)
         except Exception as error:
             raise FamilyError(
                 f"family '{family.name}' cannot be sent to a worker: {type(error).__name__}: {error}; "
@@ -103,7 +103,7 @@ class SubprocVectorEnv(TaskVectorEnv):
         try:
             for first, end in pairwise(shares):
                 self._workers.append(_Worker(range(first, end)))
-                build = {"path": sys.path, "family": packed, "tasks": tasks, "episodes": episodes}
+                build = {"path": sys.path, "family": pickled, "tasks": tasks, "episodes": episodes}
                 self._workers[-1].send("build", {**build, "indices": range(first, end)})
             for worker in self._workers:
                 self._answer(worker, max(timeout, BUILDING))
