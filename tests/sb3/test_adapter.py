@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-from stable_baselines3 import PPO
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.utils import set_random_seed
 
 import metarl
 from metarl.core.errors import ConfigError, Divergence
@@ -16,6 +13,10 @@ from metarl.training.start import train
 from tests.helpers.sb3 import drawn_by, same, tiny
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import set_random_seed
 
 
 def test_the_inner_loop_is_stable_baselines3s_own_learn():
