@@ -75,7 +75,6 @@ def test_compare_on_the_command_line(runs, tmp_path, monkeypatch):
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 4)
-    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 50)
     code, out, err = metarl(
         "compare {r}/a1 {r}/a2 {r}/r1 --scratch --tasks 3 --episodes 2 --steps 2 --json {t}/c.json --plot {t}/c.png",
         r=runs, t=tmp_path,

@@ -39,7 +39,7 @@ def test_result_holds_what_scripts_rely_on(run):
     assert result["environment_steps"] == [0, 400, 800]
     assert len(result["per_task"]) == 5
     assert all(len(row) == 3 for row in result["per_task"])
-    assert set(result["return"]) == {"mean", "standard_error", "iqm", "ci95_low", "ci95_high"}
+    assert set(result["return"]) == {"mean", "standard_error", "iqm", "ci95_low", "ci95_high", "interval"}
     np.testing.assert_allclose(np.mean(result["per_task"], 0), result["return"]["mean"])
     assert result["splits"] == "disjoint"
     assert {"horizon", "actions", "end", "inner_lr", "later_inner_lr"} <= result["protocol"].keys()

@@ -55,7 +55,6 @@ def test_query_less_updates_report_what_they_saw(tmp_path):
 def test_evaluation_and_comparison_report_success(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     monkeypatch.setenv("COLUMNS", "140")
     listed = [{"at": int(at), "ends": int(ends)} for at, ends in zip(*BY_HAND.values(), strict=True)]
     (tmp_path / "tasks.json").write_text(json.dumps(listed))

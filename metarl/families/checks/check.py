@@ -1,4 +1,4 @@
-"""`metarl check`: does a task family keep its promises, and if not, how to mend it."""
+"""The checks of `metarl check` and the loop that runs them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHECKS: dict[str, Callable[[UnderTest], str]] = {
 
 
 class Finding(NamedTuple):
-    """The verdict on one promise: "pass", "fail" or "skip", what was found, and how to mend what failed."""
+    """Result of one check: its name, the verdict ("pass", "fail" or "skip"), the finding, and a hint for a failure."""
 
     check: str
     verdict: str
@@ -38,7 +38,20 @@ class Finding(NamedTuple):
 
 
 def check_family(family: TaskFamily) -> Iterator[Finding]:
-    """Look into every promise in turn; an exception that the family raises is a failure with its message."""
+    """Run all checks on a family; an exception that the family raises is a failure with its message.
+
+    Args:
+        family: The family.
+
+    Yields:
+        One finding per check.
+
+    Example:
+        >>> from metarl.families import load_family
+        >>> finding = next(check_family(load_family("navigation2d")))
+        >>> finding.check, finding.verdict
+        ('declaration', 'pass')
+    """
     under_test = UnderTest(family)
     for name, look in CHECKS.items():
         try:
@@ -53,7 +66,7 @@ def check_family(family: TaskFamily) -> Iterator[Finding]:
 
 
 def _where(error: Exception) -> str:
-    """File and line that raised."""
+    """File and line of the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

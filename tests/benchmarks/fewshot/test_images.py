@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.fewshot import images, omniglot
-from metarl.core.errors import ConfigError, RunError
+from metarl.core.errors import ConfigError, FamilyError, RunError
 from tests.helpers.fewshot import DRAWINGS
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_cache_is_named(tmp_path, monkeypatch):
 
 def test_an_unknown_split_is_refused():
     splits = images.ClassSplits({"meta-train": np.arange(4)}, 2, 2)
-    with pytest.raises(ConfigError, match="unknown split 'meta-tests'"):
+    with pytest.raises(FamilyError, match="unknown split 'meta-tests'"):
         splits.sample(1, "meta-tests", np.random.default_rng(0))
     with pytest.raises(ConfigError, match="--ways = 5; expected at most 4, the classes of meta-train"):
         images.ClassSplits({"meta-train": np.arange(4)}, 5, 5)
