@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -161,13 +161,10 @@ class Repository:
         files = [SourceFile(path.relative_to(root).as_posix(), path.read_text()) for path in paths]
         return Repository(files, project["tool"]["setuptools"]["packages"])
 
-    def planted(self, **texts: str) -> Repository:
-        """A copy in which some files are added, or replaced; a keyword is a module, with __ for the dots."""
-        modules = {name.replace("__", "."): text for name, text in texts.items()}
-        places = {module: self.by_module[module].place if module in self.by_module else f"{module.replace('.', '/')}.py"
-                  for module in modules}  # fmt: skip
-        kept = [file for file in self.files if file.module not in modules]
-        return Repository(kept + [SourceFile(places[m], text) for m, text in modules.items()], self.packages)
+    def planted(self, texts: Mapping[str, str]) -> Repository:
+        """A copy with the given texts at the given places, added or in place of what is there."""
+        kept = [file for file in self.files if file.place not in texts]
+        return Repository([*kept, *(SourceFile(place, text) for place, text in texts.items())], self.packages)
 
     def of(self, *packages: str) -> list[SourceFile]:
         """Files of the given top-level packages."""
