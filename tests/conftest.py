@@ -15,6 +15,8 @@ from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.prng import Key
 from metarl.families.registry import load_family
 from metarl.rl.policies import make_policy
+from tests.helpers.runs import policy_run
+from tests.helpers.tiny_mdp import TinyMDP
 
 settings.register_profile("metarl", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("metarl")
@@ -50,3 +52,15 @@ def tiny_config():
         inner=InnerConfig(lr=0.3),
         policy=PolicyConfig(hidden_sizes=(8,)),
     )
+
+
+@pytest.fixture(scope="session")
+def mdp():
+    """A problem small enough to enumerate: expectations over its episodes are sums."""
+    return TinyMDP()
+
+
+@pytest.fixture(scope="session")
+def navigation_run(tmp_path_factory):
+    """A run of MAML on navigation2d after one iteration, that nothing changes."""
+    return policy_run(tmp_path_factory.mktemp("runs") / "navigation")

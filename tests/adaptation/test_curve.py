@@ -57,7 +57,7 @@ def test_only_the_task_that_diverged_is_lost():
     np.testing.assert_allclose(curve.per_task[:, 1], [-0.125, np.nan, -1.125])
 
 
-def test_a_task_evaluated_among_others_is_that_task_alone(run, family, policy, theta, tiny_config):
+def test_a_task_evaluated_among_others_is_that_task_alone(family, policy, theta, tiny_config):
     """In float64, the first of many tasks has the curve that it has on its own."""
     config = replace(tiny_config, dtype="float64")
     tasks = family.sample_tasks(6, "meta-test", np.random.default_rng(0))

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from metarl.adaptation.adapter import adapt_step, initial_state, replay
+from metarl.adaptation.collect import adapt
 from metarl.adaptation.gradient import AdamDescent, GradientDescent, add_learned_rates, gradient_adapter, within_bounds
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.trust_region import ravel, unravel
@@ -12,9 +13,12 @@ from metarl.config.validation import validate
 from metarl.core.collectives import mean_over_tasks
 from metarl.core.errors import ConfigError
 from metarl.core.params import RATE
+from metarl.core.prng import Key
+from metarl.rl.problem import ReinforcementLearning
+from tests.helpers.families import Countdown, lengths
 from tests.helpers.numerics import central_differences
 from tests.helpers.quadratics import Quadratics, quadratic, random_batch
-from tests.helpers.steps import surrogate
+from tests.helpers.steps import setup, surrogate
 
 
 def test_anil_adapts_the_head_alone(policy, theta):
@@ -156,3 +160,25 @@ def test_the_mean_of_the_tasks_second_moments_goes_on(quadratics):
     kept = adapter.carried(state, at)
     torch.testing.assert_close(kept["inner_memory.second.x"], second.mean(0))
     assert float(kept["inner_memory.steps"]) == 8
+
+
+def test_what_tasks_have_adapted_to_is_counted_in_their_own_steps():
+    """Episodes end after 1, 3 and 6 steps: two of them a step of adaptation."""
+    policy, theta, envs = setup(Countdown(), lengths(1, 3, 9), 2)
+    problem = ReinforcementLearning(policy, lambda tasks: envs, horizon=6, episodes=2)
+    states = [state for state, _ in adapt(problem, theta, lengths(1, 3, 9), Key(1), GradientDescent(0.1), 2)]
+    assert [torch.as_tensor(state.used).tolist() for state in states] == [0, [2, 6, 12], [4, 12, 24]]
+    assert [state.step for state in states] == [0, 1, 2]
+    assert not torch.equal(states[2].params["head.weight"], states[0].params["head.weight"])
+
+
+def test_a_gradient_adapter_acts_without_memory_and_says_its_rates(quadratics):
+    adapter = GradientDescent(0.5, 0.25)
+    state = adapter.initial(quadratics[2], {"index": range(4)}, Key(0))
+    params, memory = adapter.policy(state)
+    assert memory is None
+    assert params["x"].tolist() == [quadratics[2]["x"].tolist()] * 4
+    assert adapter.facts() == {"inner_lr": 0.5, "later_inner_lr": 0.25}
+    assert GradientDescent(0.5).facts()["later_inner_lr"] == 0.5
+    assert GradientDescent(0.5, learned_lr="per-layer").facts()["inner_lr"] == "learned"
+    assert adapter.carried(quadratics[2], state) == {}

@@ -1,19 +1,20 @@
 """MuJoCo in batches: every lane is gymnasium's own environment with the warm start disabled."""
 
 import gymnasium
-import mujoco
 import numpy as np
 import pytest
 
 from metarl.core.errors import FamilyError
-from metarl.families.mujoco import MujocoVectorEnv, motion_after_reset
 from metarl.families.observe_task import ObserveTask
 from metarl.families.tasks import task_at
-from metarl_envs.half_cheetah import CheetahVelocity
 from tests.helpers.families import load_or_skip
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 
+import mujoco
+
+from metarl.families.mujoco import MujocoVectorEnv, motion_after_reset
+from metarl_envs.half_cheetah import CheetahVelocity
 
 FAMILIES = (
     "cheetah-vel",

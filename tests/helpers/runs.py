@@ -6,10 +6,13 @@ import time
 
 import tomli_w
 
+from metarl.config.algorithms import MamlConfig
+from metarl.config.run import PolicyConfig
 from metarl.config.toml import to_mapping
 from metarl.runs.checkpoint import load_newest
 from metarl.runs.directory import read_metrics
 from metarl.runs.manifest import list_checkpoints
+from metarl.training.start import train
 
 
 def timeless(record):
@@ -53,3 +56,15 @@ def wait_for_iteration(run, iteration, process):
             return
         time.sleep(0.01)
     raise AssertionError("the run made no progress")
+
+
+def policy_run(place, family="navigation2d", hidden_sizes=(8, 6), activation="tanh", normalised=False, **options):
+    """A run after one iteration, so that no parameter is where it was drawn."""
+    policy = PolicyConfig(
+        hidden_sizes=hidden_sizes, activation=activation, initial_log_std=-0.3, normalise_observations=normalised
+    )
+    config = MamlConfig(
+        family=family, iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0, policy=policy, **options,
+    )  # fmt: skip
+    train("maml", config, place)
+    return place

@@ -2,12 +2,10 @@ import numpy as np
 import torch
 
 from metarl.adaptation.parameters import initial_theta
-from metarl.config.algorithms import MamlConfig
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.config.sb3 import ReptileSb3Config, Sb3Options
 from metarl.runs.checkpoint import load_selected
 from metarl.sb3.setup import setup
-from metarl.training.start import train
 
 FAST_PPO = Sb3Options(timesteps=64, settings='{"n_steps": 32, "batch_size": 32, "n_epochs": 2}')
 
@@ -39,18 +37,6 @@ def same(a, b):
 
 
 SAME_POLICY = "--policy.hidden-sizes 8 6 --policy.activation tanh"
-
-
-def policy_run(place, family="navigation2d", hidden_sizes=(8, 6), activation="tanh", normalised=False, **options):
-    """A run after one iteration, so that no parameter is where it was drawn."""
-    policy = PolicyConfig(
-        hidden_sizes=hidden_sizes, activation=activation, initial_log_std=-0.3, normalise_observations=normalised
-    )
-    config = MamlConfig(
-        family=family, iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0, policy=policy, **options,
-    )  # fmt: skip
-    train("maml", config, place)
-    return place
 
 
 def observations_of(family, n=50):

@@ -27,9 +27,10 @@ def rl_setup(family, policy, theta, config, seed=0):
     return problem, tasks
 
 
-def rl_step(algorithm, family, policy, theta, config):
+def rl_step(algorithm, family, policy, theta, config, adapter=None):
+    """One `meta_step` on three tasks, by gradient descent unless another adapter is given."""
     problem, tasks = rl_setup(family, policy, theta, config)
-    adapter = GradientDescent(config.inner.lr, first_order=config.inner.first_order)
+    adapter = adapter or GradientDescent(config.inner.lr, first_order=config.inner.first_order)
     state = algorithm.initial_state(theta, config)
     return algorithm.meta_step(state, problem, tasks, Key(5), adapter, config, 0.0)
 

@@ -4,7 +4,7 @@ import torch
 from metarl.rl.data import PolicyBatch
 from metarl.rl.distributions import Gaussian
 from metarl.rl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
-from tests.helpers.tiny_mdp import ACTIONS, HORIZON, STATES, TinyMDP
+from tests.helpers.tiny_mdp import ACTIONS, HORIZON, STATES
 
 
 def test_clipping_by_hand():
@@ -17,11 +17,6 @@ def test_clipping_by_hand():
     batch = PolicyBatch(torch.zeros(1, 1, 4, 2), actions, old, advantages, torch.full((1, 1, 4), 0.25))
     assert clipped_surrogate(distribution, batch, 0.3).item() == pytest.approx(-(1.3 + 0.5 - 1.5 - 0.7) / 4)
     assert ratio_surrogate(distribution, batch).item() == pytest.approx(-(1.5 + 0.5 - 1.5 - 0.5) / 4)
-
-
-@pytest.fixture(scope="module")
-def mdp():
-    return TinyMDP()
 
 
 def exact_hessian(mdp):

@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
-from stable_baselines3 import PPO
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.utils import set_random_seed
+import torch
 
 import metarl
+from metarl.adaptation.collect import adapt
 from metarl.core.errors import ConfigError, Divergence
 from metarl.core.prng import Key
 from metarl.families.tasks import task_at
-from metarl.sb3.acting import seed_of
+from metarl.families.vec_env import make_vec_env
+from metarl.rl.data import mean_returns
+from metarl.sb3.acting import episodes_of, seed_of
 from metarl.sb3.learner import give_parameters
 from metarl.sb3.reptile import learn
 from metarl.sb3.setup import setup
@@ -16,6 +17,10 @@ from metarl.training.start import train
 from tests.helpers.sb3 import drawn_by, same, tiny
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import set_random_seed
 
 
 def test_the_inner_loop_is_stable_baselines3s_own_learn():
@@ -36,6 +41,31 @@ def test_the_inner_loop_is_stable_baselines3s_own_learn():
     assert same({name: value[0] for name, value in learned.params.items()}, dict(model.policy.state_dict()))
     assert learned.used.tolist() == [model.num_timesteps] == [128]
     set_random_seed(0)
+
+
+def test_the_loop_of_adaptation_is_learning_and_measuring_in_turn():
+    """As a program by hand: measure, learn, measure; what is measured changes nothing of what is learned."""
+    config = tiny()
+    opened = setup(config)
+    problem, tasks = opened.problem(training=False), opened.sample_tasks(1, "meta-test", np.random.default_rng(3))
+    theta, adapter, key = drawn_by(config), opened.adapter(), Key(9)
+    pairs = list(adapt(problem, theta, tasks, key, adapter, 2))
+    assert [state.step for state, _ in pairs] == [0, 1, 2]
+    assert [state.used.tolist() for state, _ in pairs] == [[0], [64], [128]]
+    assert all(collected.transitions.tolist() == [0] for _, collected in pairs)
+    for steps, (state, _) in enumerate(pairs):
+        assert same(state.params, learn(problem, theta, tasks, key, adapter, steps).params)
+    envs = make_vec_env(opened.family, tasks, config.episodes, device="cpu", dtype=torch.float32)
+    model = opened.model.starting(theta, tasks, key, adapter.lr)
+    for steps, (_, collected) in enumerate(pairs):
+        give_parameters(model, {name: value[0] for name, value in pairs[steps][0].params.items()})
+        episodes = episodes_of(
+            model, envs, key.at("measure", steps), horizon=opened.family.horizon, episodes=config.episodes
+        )
+        assert collected.performance.tolist() == mean_returns(episodes).tolist()
+    envs.close()
+    problem.close()
+    opened.close()
 
 
 def test_an_evaluation_is_one_learning_curve_a_task(tmp_path):

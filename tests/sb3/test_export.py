@@ -6,20 +6,22 @@ import sys
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.callbacks import EvalCallback
-from stable_baselines3.common.env_checker import check_env
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 import metarl
 import metarl.core.errors
 from metarl.families.tasks import task_at
 from metarl.sb3 import export_model
 from tests.helpers.cli import metarl as command_line
-from tests.helpers.sb3 import SAME_POLICY, distribution_of, observations_of, policy_run
+from tests.helpers.runs import policy_run
+from tests.helpers.sb3 import SAME_POLICY, distribution_of, observations_of
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 
 @pytest.mark.parametrize("kind", ["PPO", "A2C"])

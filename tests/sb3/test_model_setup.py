@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-from stable_baselines3 import PPO
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 
 import metarl
 import metarl.core.errors
@@ -10,9 +7,13 @@ from metarl.core.errors import ConfigError, FamilyError
 from metarl.families.tasks import task_at
 from metarl.sb3 import export_model
 from tests.helpers.families import load_or_skip
-from tests.helpers.sb3 import policy_run
+from tests.helpers.runs import policy_run
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 
 
 @pytest.mark.parametrize("name", ["navigation2d", "cheetah-dir"])

@@ -8,7 +8,8 @@ from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.sb3 import export_model
 from metarl.sb3.names import from_sb3, to_sb3
 from metarl.training.start import train
-from tests.helpers.sb3 import distribution_of, observations_of, policy_run
+from tests.helpers.runs import policy_run
+from tests.helpers.sb3 import distribution_of, observations_of
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 

@@ -3,7 +3,6 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO, SAC
 
 import metarl
 import metarl.core.errors
@@ -17,10 +16,12 @@ from tests.helpers.sb3 import SAME_POLICY
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 
+from stable_baselines3 import PPO, SAC
 
-def test_what_started_elsewhere_resumes_without_its_file(run, tmp_path):
+
+def test_what_started_elsewhere_resumes_without_its_file(navigation_run, tmp_path):
     source = tmp_path / "m.zip"
-    export_model(run, source)
+    export_model(navigation_run, source)
     config = MamlConfig(
         family="navigation2d", iterations=2, meta_batch_size=2, episodes=2, validation_tasks=0, checkpoint_every=1,
         policy=PolicyConfig(hidden_sizes=(8, 6)), initialise_from=str(source),
@@ -32,7 +33,7 @@ def test_what_started_elsewhere_resumes_without_its_file(run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def misfits(tmp_path_factory, run):
+def misfits(tmp_path_factory):
     """Models that are no theta of an 8-6 tanh policy on navigation2d."""
     place = tmp_path_factory.mktemp("misfits")
     env = metarl.load_family("navigation2d").make({"goal": np.zeros(2, np.float32)})
