@@ -17,7 +17,7 @@ def test_results_are_written_into_folders_that_are_not_there_yet(tmp_path):
     write_json(path, {"mean": [1.5, None]})
     assert json.loads(path.read_text()) == {"mean": [1.5, None]}
     assert path.read_text().endswith("}\n")
-    with pytest.raises(ValueError, match="JSON compliant"):
+    with pytest.raises(RunError, match=r"not written: mean\.0 = nan"):
         write_json(path, {"mean": [float("nan")]})
     assert json.loads(path.read_text()) == {"mean": [1.5, None]}, "a result that cannot be written destroyed another"
     with pytest.raises(RunError, match=r"result\.json/x\.json: cannot be written: "):

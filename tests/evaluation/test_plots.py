@@ -10,7 +10,7 @@ from metarl.evaluation.plots import plot_comparison, plot_curves
 def curve(*values):
     return {
         "mean": list(values), "iqm": list(values), "ci95_low": [v and v - 1 for v in values],
-        "ci95_high": [v and v + 1 for v in values],
+        "ci95_high": [v and v + 1 for v in values], "interval": "over training seeds, for these tasks",
     }  # fmt: skip
 
 

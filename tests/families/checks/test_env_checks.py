@@ -159,7 +159,7 @@ class Raises(Slide):
     [
         (over(Widening), "spaces", "observation space Box(-20.0, 20.0, (2,)", "padded"),
         (over(NotANumber), "values", "reward of step 0 is not finite: nan", "overflows"),
-        (over(DoublePrecision), "values", "is float64 of shape (1,)", "what the space says"),
+        (over(DoublePrecision), "values", "is float64 of shape (1,)", "the shape and dtype of the space"),
         (OutOfBoundsFamily(), "values", "is outside its bounds", "widen observation_space"),
         (over(NoInfo), "gymnasium", "AssertionError", "gymnasium's documentation"),
         (over(Unseeded), "repeatable", "same task and seed: observation after 0 steps", "self.np_random"),
@@ -171,7 +171,7 @@ class Raises(Slide):
         (Unlimited(), "time limit", "not truncated after 12 steps", "TimeLimit(env, horizon)"),
         (LimitAsEndFamily(), "time limit", "terminated at the time limit of 12 steps", "truncated"),
         (ShortLimit(), "time limit", "truncated after 10 steps; the horizon is 12", "make both the same"),
-        (EpisodeMajor(), "batch", "make_vec, lane 1 (task 0), step 0: observation is", "task-major"),
+        (EpisodeMajor(), "batch", "make_vec, sub-environment 1 (task 0), step 0: observation is", "task-major"),
         (HoldsALock(), "workers", "cannot pickle", "not in the family"),
         (over(Raises), "values", "RuntimeError: the motor is on fire", "test_env_checks.py, line "),
     ],
