@@ -1,7 +1,6 @@
 """metarl: meta-reinforcement learning on Gymnasium and PyTorch.
 
-Names are imported when they are first used, so that importing metarl for its command line or its families
-loads no torch.
+Names are imported on first use, so that the command line and the families can be imported without torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m metarl` is `metarl`."""
+"""`python -m metarl`: the command line `metarl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A meta-trained policy: load it, adapt it to one environment, act, save it."""
+"""A meta-trained policy: load, adapt, act, save."""
 
 from __future__ import annotations
 
@@ -27,17 +27,39 @@ from metarl.rl.setup import build_policy, fitted_params, problem_over, spaces_fr
 from metarl.runs.policy_files import SavedPolicy, read_policy, write_policy
 
 _THIS_ONE = {"environment": np.zeros(1)}
-"""A batch of one task, for an environment that is its own task."""
+"""A batch of one task, for a single environment without task entries."""
 
 
 class Agent:
-    """A policy for one environment: adapts by policy gradients and acts.
+    """A policy for one environment, which adapts by policy gradients and acts.
 
-    Not adapted, it acts with the meta-learned initialisation (zero-shot).
+    Before adaptation it acts with the meta-learned initialisation (zero-shot). `metarl.load` builds an agent from a run
+    directory or a file.
+
+    Args:
+        config: The configuration of the run.
+        params: Parameters of the policy.
+        description: Spaces, as `metarl.rl.setup.describe_spaces` returns them.
+        horizon: Steps after which an episode is truncated during adaptation.
+
+    Example:
+        >>> import tempfile
+        >>> import metarl
+        >>> family = metarl.load_family("navigation2d")
+        >>> env = family.make({"goal": np.array([0.3, 0.2], np.float32)})
+        >>> options = {"iterations": 1, "meta_batch_size": 2, "episodes": 2, "validation_tasks": 0}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     agent = metarl.load(metarl.train("maml-trpo", run_dir=f"{folder}/run", **options))
+        ...     adapted = agent.adapt(env, episodes=2, steps=1)
+        ...     adapted.save(f"{folder}/policy.safetensors")
+        ...     again = metarl.load(f"{folder}/policy.safetensors")
+        >>> observation, _ = env.reset(seed=1)
+        >>> adapted.act(observation).shape, bool((again.act(observation) == adapted.act(observation)).all())
+        ((2,), True)
     """
 
     def __init__(self, config: TrainConfig, params: Params, description: dict[str, Any], horizon: int) -> None:
-        # An agent needs what every algorithm has in common; the outer update's own options stay with the run.
+        # An agent keeps only the options that all algorithms share, not those of the outer update.
         self.config = TrainConfig(**{entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)})
         self.params = params
         self.description = description
@@ -45,7 +67,7 @@ class Agent:
         self.observation_space, self.action_space = spaces_from(description)
         self.policy = build_policy(config, self.observation_space, self.action_space)
         self.returns: list[float] = []
-        """Mean return of the episodes that each adaptation step used."""
+        """Mean return of the episodes of each adaptation step."""
         self._raw_space: spaces.Space | None = None
         self._acted = 0
 
@@ -60,10 +82,22 @@ class Agent:
         horizon: int | None = None,
         seed: int = 1,
     ) -> Agent:
-        """An agent adapted to `env`, whose spaces must be those of training; this one stays as it is.
+        """Adapt to an environment and return the adapted agent; this agent does not change.
 
-        Each step collects `episodes` fresh episodes, cut after `horizon` steps (default: the family's).
-        Raises FamilyError for other spaces, EnvironmentFault for an environment that misbehaves.
+        Args:
+            env: An environment with the spaces of training; observations that are not flat vectors are flattened.
+            episodes: New episodes of each adaptation step.
+            steps: Number of adaptation steps.
+            inner_lr: Learning rate of all steps (default: as trained).
+            later_inner_lr: Learning rate after the first step.
+            horizon: Steps after which an episode is truncated (default: the family's horizon).
+            seed: Seed of actions and environment.
+
+        Raises:
+            ConfigError: An argument is invalid.
+            FamilyError: The spaces differ from those of training.
+            EnvironmentFault: The environment raised, or returned an invalid value.
+            Divergence: The parameters diverged.
         """
         check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
         check_rates(inner_lr, later_inner_lr)
@@ -91,7 +125,17 @@ class Agent:
         return adapted
 
     def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0) -> Any:
-        """The action for one observation, within the action space; sampled ones differ from call to call."""
+        """The action for one observation, clipped to the action space.
+
+        Args:
+            observation: An observation of the environment.
+            deterministic: Whether the action is the mode of the policy; otherwise it is sampled, with new random
+                numbers at each call.
+            seed: Seed of sampled actions.
+
+        Raises:
+            FamilyError: The observation does not fit the policy.
+        """
         if self._raw_space is not None:
             observation = spaces.flatten(self._raw_space, observation)
         try:
@@ -123,7 +167,14 @@ class Agent:
         return np.clip(chosen, self.action_space.low, self.action_space.high).astype(np.float32)
 
     def save(self, path: Path | str) -> None:
-        """Keep the policy in one safetensors file, which `metarl.load` reads."""
+        """Write the policy to a safetensors file, which `metarl.load` reads.
+
+        Args:
+            path: The file; an existing one is overwritten.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         write_policy(path, SavedPolicy(self.config, self.params, self.description, self.horizon, self.returns))
 
     def _check_spaces(self, env: gymnasium.Env) -> None:
@@ -146,7 +197,15 @@ class Agent:
 
 
 def load(path: Path | str, checkpoint: str = "last") -> Agent:
-    """An agent from a run directory (its last checkpoint, `best`, or an iteration) or from a file that `save` wrote."""
+    """Load an agent from a run directory or from a file; `Agent` has an example.
+
+    Args:
+        path: A run directory, or a file of `Agent.save`.
+        checkpoint: Checkpoint of a run directory: "last", "best" (on meta-validation tasks) or an iteration.
+
+    Raises:
+        RunError: There is no policy, it is damaged, or it is a policy of another library.
+    """
     saved = read_policy(path, checkpoint)
     params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
     agent = Agent(saved.config, params, saved.spaces, saved.horizon)

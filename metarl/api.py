@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def default_config(algorithm: str, family: str = "navigation2d", variant: str | None = None) -> TrainConfig:
-    """The shipped preset for an algorithm on a family's variant, or the algorithm's defaults."""
+    """The shipped preset of an algorithm on a variant of a family, or the algorithm's defaults."""
     variants = family_variants(family)
     config: TrainConfig = preset_or_default(algorithm, family, variant or (variants[0] if variants else None))[0]
     return config
@@ -39,10 +39,36 @@ def train(
     report: Reporter | None = None,
     **options: Any,
 ) -> Path:
-    """Meta-train into `run_dir` and return it; `options` override the preset, nested ones as `inner={"lr": 0.2}`.
+    """Meta-train into a new run directory.
 
-    A budget given as `episodes` replaces a preset's `samples_per_step`. Ctrl-C saves and raises
-    KeyboardInterrupt; SIGTERM saves and exits.
+    SIGINT (Ctrl-C) saves a checkpoint and raises KeyboardInterrupt; SIGTERM saves and exits.
+
+    Args:
+        algorithm: Name of the outer update, or `module:Class`.
+        run_dir: Directory to create.
+        family: Name of the task family (default: "navigation2d").
+        variant: Variant of the family (default: its first).
+        config: Configuration to start from instead of the preset of algorithm, family and variant.
+        report: Called with each iteration's record.
+        **options: Options that replace those of the configuration, nested ones as `inner={"lr": 0.2}`. A budget in
+            `episodes` also replaces a preset's `samples_per_step`.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ConfigError: An option is invalid.
+        FamilyError: The family cannot be loaded.
+        RunError: The directory cannot be used.
+        EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
+
+    Example:
+        >>> import tempfile
+        >>> options = {"iterations": 1, "meta_batch_size": 2, "episodes": 2, "validation_tasks": 0}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train("maml-trpo", run_dir=f"{folder}/run", inner={"lr": 0.2}, **options)
+        ...     sorted(path.name for path in run.iterdir() if not path.name.startswith("."))
+        ['checkpoints', 'config.toml', 'metrics.jsonl', 'tensorboard']
     """
     find_algorithm(algorithm)
     if config is not None and (variant is not None or family is not None):
@@ -75,14 +101,45 @@ def evaluate(
     initialisation: str = "trained",
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The adaptation curve of a run on held-out tasks, as `metarl evaluate --json` writes it.
+    """Measure the adaptation curve of a run on held-out tasks; `metarl evaluate --json` writes the same result.
 
-    The tasks depend on family, variant, split and seed alone; `split` may also be a JSON file of tasks.
-    `environment_steps[k]` is the budget granted to one task before step k: episodes x horizon a step, or
-    `samples_per_step` where that is given, which whole episodes must fill. `transitions[k]` is what one task
-    really took on average: less than a budget of episodes where they end early, more than one of samples.
-    There are 3 steps unless another number is given. A model of Stable-Baselines3 in place of a run is measured as it
-    is, at step 0, on the family that must then be named.
+    The tasks are a function of family, variant, split and seed. A model of Stable-Baselines3 is evaluated without
+    adaptation, at step 0.
+
+    Args:
+        run_dir: A run directory, or a model of Stable-Baselines3.
+        family: Another family with the same spaces (default: that of the run); required for a model.
+        variant: Another variant of the family.
+        split: "meta-train", "meta-validation", "meta-test", "out-of-distribution", or a JSON file of tasks.
+        tasks: Number of tasks.
+        episodes: Episodes of each task before the first and after each step.
+        samples_per_step: Transitions of each task in each step, in whole episodes; replaces `episodes`.
+        steps: Number of adaptation steps (default: 3; 0 for a model).
+        inner_lr: Learning rate of all steps (default: as trained).
+        later_inner_lr: Learning rate after the first step.
+        seed: Seed of tasks and episodes.
+        checkpoint: "last", "best" (on meta-validation tasks) or an iteration.
+        initialisation: "trained", or "random" for untrained parameters.
+        progress: Called with the number of measured points and the number of all points.
+
+    Returns:
+        A dictionary of JSON values. `return` contains averages over tasks with intervals for each step, `per_task` the
+        return of every task. `environment_steps[k]` is the budget of one task before step k: episodes x horizon per
+        step, or `samples_per_step`. `transitions[k]` is the mean number of transitions that one task used: fewer than a
+        budget in episodes if episodes end early, more than a budget in samples.
+
+    Raises:
+        ConfigError: An option is invalid.
+        RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
+
+    Example:
+        >>> import tempfile
+        >>> options = {"iterations": 1, "meta_batch_size": 2, "episodes": 2, "validation_tasks": 0}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train("maml-trpo", run_dir=f"{folder}/run", **options)
+        ...     result = evaluate(run, tasks=2, episodes=2, steps=1)
+        >>> len(result["return"]["mean"]), result["environment_steps"]
+        (2, [0, 200])
     """
     if not isinstance(run_dir, Path | str):
         options = FamilyEvaluation(
@@ -98,7 +155,7 @@ def evaluate(
 
 
 def _evaluate_model(model: BaseAlgorithm, options: FamilyEvaluation, progress: Progress) -> dict[str, Any]:
-    """`evaluate` of a trained model: the same tasks and the same result as for a run, at step 0 alone."""
+    """Evaluate a trained model on the same tasks, and with the same form of result, as a run, at step 0."""
     from metarl.sb3.model_setup import Fixed, ModelSetup
 
     if options.family is None:

@@ -1,4 +1,4 @@
-"""The command line. Nothing here imports torch before a command has been accepted."""
+"""The command line `metarl`. It imports no torch before a command and its options are accepted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,14 @@ from metarl.core.errors import ConfigError, FamilyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 or 143 after a signal."""
+    """Run one command.
+
+    Args:
+        arguments: The arguments (default: those of the process).
+
+    Returns:
+        The exit code: 0, 2 for an error that the user can fix, 130 or 143 after a signal.
+    """
     purpose = "Meta-train a policy over a family of environments, then adapt it to one it has never seen."
     return dispatch(arguments, "metarl", COMMANDS, overview("metarl", purpose, COMMANDS))
 
@@ -69,12 +76,12 @@ def _train(arguments: list[str]) -> int:
     if config.variant is None:
         variants = family_variants(config.family)
         config = replace(config, variant=variants[0] if variants else None)
-    load_family(config.family, config.variant).close()  # an unknown variant is said before torch is loaded
+    load_family(config.family, config.variant).close()  # reports an unknown variant before torch is loaded
     return run_training(REINFORCEMENT_LEARNING, algorithm, config, where)
 
 
 def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tuple[Any, str]:
-    """The configuration that options override, from --config, or the preset of --family and --variant."""
+    """The configuration whose options the command line overrides: --config, or the preset of --family and --variant."""
     given = {name: _value_of(arguments, option_name(name)) for name in ("config", "family", "variant")}
     if given["config"] is not None:
         config, place = load_preset(algorithm, given["config"])
@@ -94,7 +101,7 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
-    """The last value given to an option, in either form, before anything is parsed."""
+    """The last value of an option, as `--option value` or `--option=value`, before the arguments are parsed."""
     value = None
     for i, argument in enumerate(arguments):
         spelled = argument.replace("_", "-")
@@ -272,7 +279,7 @@ COMMANDS: Commands = {
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy as a model of Stable-Baselines3"),
-    "check": (_check, "does a task family keep its promises"),
+    "check": (_check, "check the contract of a task family"),
     "tasks": (_tasks, "write the tasks of an evaluation to a file"),
     "runs": (_runs, "runs in a directory: state, iterations, last return"),
     "families": (_families, "task families that are installed"),

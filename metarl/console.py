@@ -1,4 +1,4 @@
-"""What metarl's command line and the few-shot benchmarks' have in common. Imports no torch before it has to."""
+"""Common parts of the command lines of metarl and of the few-shot benchmarks. Imports torch only on use."""
 
 from __future__ import annotations
 
@@ -26,11 +26,21 @@ from metarl.core.launch import place_of_launch
 Options = TypeVar("Options")
 
 Commands = Mapping[str, tuple[Callable[[list[str]], int], str]]
-"""Each command's function of its arguments, and what it does in a few words."""
+"""Function and short description of each command."""
 
 
 def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, help_text: str) -> int:
-    """Run one of a program's commands; what the user can mend becomes one line on standard error."""
+    """Run one of a program's commands; errors that the user can fix become one line on standard error.
+
+    Args:
+        arguments: The arguments (default: those of the process).
+        program: Name of the program.
+        commands: The commands.
+        help_text: Text for `--help`.
+
+    Returns:
+        The exit code.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = partial(_show_warning, program)  # type: ignore[assignment]
     _stop_on_terminate()
@@ -51,7 +61,7 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
         print(f"{program}{_rank()}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        # torch's allocators raise RuntimeErrors of no type of their own.
+        # torch's CPU allocator raises plain RuntimeErrors.
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         print(f"{program}: error: not enough memory: {one_line(str(error))}", file=sys.stderr)
@@ -69,11 +79,11 @@ def dispatch(arguments: Sequence[str] | None, program: str, commands: Commands, 
 
 
 class _Terminated(BaseException):
-    """SIGTERM; not a SystemExit, which parsers of command lines raise and catch for reasons of their own."""
+    """SIGTERM. Not a SystemExit, which command-line parsers raise and catch themselves."""
 
 
 def _stop_on_terminate() -> None:
-    """Before and after training SIGTERM ends a command as Ctrl-C does, with its own exit code and nothing left open."""
+    """Make SIGTERM raise an exception, as Ctrl-C does, so that a command ends cleanly before and after training."""
 
     def stop(number: int, frame: Any) -> None:
         raise _Terminated
@@ -83,7 +93,13 @@ def _stop_on_terminate() -> None:
 
 
 def overview(program: str, purpose: str, commands: Commands) -> str:
-    """What a program says without a command."""
+    """Help text of a program.
+
+    Args:
+        program: Name of the program.
+        purpose: One sentence about it.
+        commands: The commands.
+    """
     listing = "\n".join(f"  {name:10} {summary}" for name, (_, summary) in commands.items())
     return (
         f"usage: {program} COMMAND ...\n\n{purpose}\n\ncommands:\n{listing}\n\n"
@@ -94,16 +110,26 @@ def overview(program: str, purpose: str, commands: Commands) -> str:
 def parse(
     command: Callable[..., Options] | type[Options], arguments: list[str], program: str, default: Any = None
 ) -> Options:
-    """Options by tyro; what it has to complain about becomes one line."""
+    """Parse options by tyro.
+
+    Args:
+        command: The dataclass of the options.
+        arguments: The arguments.
+        program: Name of the program and command.
+        default: Options whose values are the defaults.
+
+    Raises:
+        ConfigError: The arguments are invalid; the message is one line.
+    """
     extra: dict[str, Any] = {} if default is None else {"default": default}
-    said = io.StringIO()
+    captured = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(captured):
             return tyro.cli(command, args=arguments, prog=program, **extra)  # type: ignore[call-overload, no-any-return]
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(parse_error(said.getvalue(), command)) from None
+        raise ConfigError(parse_error(captured.getvalue(), command)) from None
 
 
 def _show_warning(program: str, message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
@@ -111,13 +137,27 @@ def _show_warning(program: str, message: Any, category: Any, filename: str, line
 
 
 def _rank() -> str:
-    """Which process of torchrun's speaks, unless it is the first."""
+    """Suffix of the program's name with the rank of this process; empty for rank 0."""
     rank, _ = place_of_launch()
     return f" (rank {rank})" if rank else ""
 
 
 def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
-    """Where a training goes and its configuration, both as the command line changes them."""
+    """Parse the arguments of a training.
+
+    Args:
+        arguments: The arguments.
+        program: Name of the program and command.
+        explanation: Text for `--help`.
+        where: Default run directory and seeds.
+        default: Default configuration.
+
+    Returns:
+        Run directory and seeds, and the validated configuration.
+
+    Raises:
+        ConfigError: The arguments are invalid.
+    """
 
     @dataclass(frozen=True)
     class Command:
@@ -137,11 +177,21 @@ def parse_training(arguments: list[str], program: str, explanation: str, where: 
 
 
 def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: Any) -> int:
-    """Train into a run directory, with progress; the exit code."""
+    """Train with a progress display.
+
+    Args:
+        kind: The kind of problem.
+        algorithm: Name of the outer update.
+        config: Its options.
+        where: Run directory and seeds.
+
+    Returns:
+        The exit code.
+    """
     if not (where.seeds or where.or_resume) and place_of_launch()[1] == 1:
         from metarl.runs.directory import check_free
 
-        check_free(where.run_dir, kind)  # before torch is loaded, which takes longer than all the rest
+        check_free(where.run_dir, kind)  # before torch is loaded, which takes seconds
     from metarl.training.progress import training_display
 
     if where.seeds:
@@ -171,7 +221,7 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
 
 
 def run_resumed(kind: ProblemKind, options: ResumeOptions) -> int:
-    """Go on with a run, with progress; the exit code."""
+    """Resume a run with a progress display; returns the exit code."""
     from metarl.runs.directory import read_config
 
     _, config = read_config(options.run, kind)
@@ -208,7 +258,7 @@ def _finished(kind: ProblemKind, run: Path, outcome: Any) -> int:
 
 
 def show_evaluation(result: dict[str, Any], options: Any) -> None:
-    """Print a result, and write what `options.json` and `options.plot` ask for."""
+    """Print the result of an evaluation, and write it to `options.json` and `options.plot` if they are given."""
     from metarl.core.numbers import write_json
     from metarl.evaluation.tables import print_evaluation
 
@@ -222,7 +272,7 @@ def show_evaluation(result: dict[str, Any], options: Any) -> None:
 
 
 def show_comparison(result: dict[str, Any], options: Any) -> None:
-    """Print a comparison, and write what `options.json` and `options.plot` ask for."""
+    """Print a comparison, and write it to `options.json` and `options.plot` if they are given."""
     from metarl.core.numbers import write_json
     from metarl.evaluation.tables import print_comparison
 
@@ -236,20 +286,25 @@ def show_comparison(result: dict[str, Any], options: Any) -> None:
 
 
 def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise ConfigError for a file of a kind that cannot be written."""
+    """Raise ConfigError unless the file name has one of the suffixes."""
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} = {path}; expected a file name that ends in {' or '.join(suffixes)}")
 
 
 def check_plot(path: Path | None) -> None:
-    """The same for a picture that may not have been asked for."""
+    """Raise ConfigError unless the path of a plot has a valid suffix; None is valid."""
     if path is not None:
         check_suffix("--plot", path, (".png", ".svg", ".pdf"))
 
 
 def parse_error(box: str, command: Any) -> str:
-    """One line from tyro's box: what is wrong, and for an unknown option the nearest that exists."""
-    # A UTF-8 box has its title in the border; without UTF-8 the title is a block of its own.
+    """Convert tyro's boxed error message to one line, with the nearest known option for an unknown one.
+
+    Args:
+        box: tyro's message.
+        command: The dataclass of the options.
+    """
+    # A UTF-8 box contains its title in the border; without UTF-8 the title is a separate block.
     lines = box.splitlines()
     start = 0 if lines and lines[0].startswith("╭") else 1
     blocks = [""]
@@ -288,4 +343,5 @@ def _all_options(command: Any) -> list[str]:
 
 
 def one_line(message: str) -> str:
+    """The message with all white space, including line breaks, replaced by single spaces."""
     return " ".join(message.split())

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.fewshot.configs import COMMAND, KINDS, default_config, kind_of, quick
+from benchmarks.fewshot.configs import COMMAND, KINDS, PrototypeOptions, default_config, kind_of, quick
 from metarl.config.algorithms import PretrainOptions
 from metarl.config.commands import ResumeOptions, WhereOptions
 from metarl.config.evaluation import Evaluation
@@ -85,6 +85,9 @@ class EvaluateOptions(FewShotEvaluation):
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
     """Write a picture of the curve here (.png, .svg or .pdf)."""
+    inner_lr: float | None = None
+    """Inner learning rate, for all steps unless a later one is given; as trained by default, and for a random
+    initialisation the best after one step on as many meta-validation tasks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +196,31 @@ def _evaluate(arguments: list[str]) -> int:
     kind_of(options.run)
     from metarl.training.progress import evaluation_progress
 
+    options = _with_rate_from_scratch(options)
     with evaluation_progress() as progress:
         result = _evaluated(options.run, options, progress)
     show_evaluation(result, options)
     return 0
+
+
+def _with_rate_from_scratch(options: EvaluateOptions) -> EvaluateOptions:
+    """The options with a rate for a random initialisation that has none: the trained one's may diverge from there."""
+    from metarl.evaluation.comparison import Method, with_chosen_rate
+
+    _, config = read_config(options.run, kind_of(options.run))
+    given = options.inner_lr is not None or options.later_inner_lr is not None
+    if options.initialisation != "random" or given or options.steps == 0 or isinstance(config, PrototypeOptions):
+        return options
+    budget = {name: getattr(options, name) for name in (*BUDGET, "tasks")}
+    chosen = with_chosen_rate(
+        Method("from scratch", (options.run,), config, "random"),
+        at_step=1,
+        seed=options.seed,
+        log=lambda line: print(line, flush=True),
+        evaluate=evaluate,
+        budget=budget,
+    )
+    return replace(options, inner_lr=chosen.inner_lr, later_inner_lr=chosen.later_inner_lr)
 
 
 def _compare(arguments: list[str]) -> int:

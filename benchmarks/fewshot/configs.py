@@ -34,7 +34,7 @@ class FewShotConfig(RunConfig):
     test_queries: int = 15
     """Query examples in evaluations."""
     minibatch: int | None = None
-    """Support examples that each adaptation step draws; all of them by default."""
+    """Support examples of each adaptation step, without repetition until all were seen; all of them by default."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options out of range, each with the values that were expected."""
@@ -153,7 +153,10 @@ def _kind(name: str, base: type[FewShotConfig], measure: str) -> ProblemKind:
             continue
         config = type(f"{options.__name__}{base.__name__}", (options, base), {"__doc__": f"{base.__doc__}"})
         algorithms[method] = Algorithm(dataclass(frozen=True)(config), f"metarl.algorithms.{module}", summary)
-    return ProblemKind(name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean")
+    bounds = (0.0, 1.0) if measure == "accuracy" else None
+    return ProblemKind(
+        name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean", bounds
+    )
 
 
 KINDS = {

@@ -238,7 +238,7 @@ def _sinusoids(runs: Sequence[Path]) -> Any:
         x = grid.to(setup.dtype)
         axes.plot(grid[0, :, 0], setup.true_curve(tasks, x)[0, :, 0], "k", label="true curve")
         for step in range(11):
-            data = problem.collect(at.params, tasks, Key(step)).data
+            data = problem.collect(at.params, tasks, Key(0).at_step(step)).data
             if step in (0, 1, 10):
                 axes.plot(grid[0, :, 0], setup.model(at.params, x)[0, :, 0].detach(), label=f"after {step} steps")
             if step == 0:

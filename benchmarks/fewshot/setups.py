@@ -178,8 +178,16 @@ class Images(FewShot):
     def problem(self, *, training: bool) -> Supervised:
         """The problem of training, or that of evaluations."""
         draw = self.draw_with(training=training)
+        transductive = self.config.transductive or training
         if self.embeds:
-            return Prototypes(self.model, draw, cross_entropy, accuracy, tasks_at_once=self._tasks_at_once())
+            return Prototypes(
+                self.model,
+                draw,
+                cross_entropy,
+                accuracy,
+                transductive=transductive,
+                tasks_at_once=self._tasks_at_once(),
+            )
         if self.pools and training:
             among_all = relabelled(draw, lambda tasks: np.searchsorted(self.training_classes, tasks["classes"]))
             return Pooled(self.model, among_all, cross_entropy, accuracy)
@@ -190,7 +198,7 @@ class Images(FewShot):
             cross_entropy,
             accuracy,
             minibatch=config.minibatch,
-            transductive=config.transductive or training,
+            transductive=transductive,
             tasks_at_once=self._tasks_at_once(),
         )
 
@@ -218,10 +226,11 @@ class Images(FewShot):
 
     def protocol(self) -> Mapping[str, Any]:
         """The protocol of the tasks, for the result of an evaluation."""
+        together = "in one batch with the support examples" if self.embeds else "in one batch"
         return {
             "classes": {name: len(numbers) for name, numbers in self.splits.classes.items()},
             "batch_normalisation": "statistics of the batch at hand",
-            "query": "in one batch (transductive)" if self.config.transductive else "each beside the support examples",
+            "query": f"{together} (transductive)" if self.config.transductive else "each beside the support examples",
         }
 
 

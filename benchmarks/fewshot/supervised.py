@@ -66,8 +66,8 @@ class Supervised:
         draw: The examples of every task.
         loss: What adaptation and the outer update minimise.
         performance: The measure that is reported, higher is better.
-        minibatch: Support examples of each adaptation step, drawn by its key without replacement, as in Reptile. A
-            support set of fewer is used whole.
+        minibatch: Support examples of each adaptation step: consecutive ones of a random order, with a new order once
+            all have been seen, as in the code of Nichol et al. (2018). A support set of fewer is used whole.
         transductive: Predict all query examples of a task in one batch. Otherwise each has a batch of its own with the
             support examples (Nichol et al. 2018, section 6.1): batch normalisation shares statistics within a batch.
         tasks_at_once: Tasks that an evaluation adapts to at a time.
@@ -107,18 +107,20 @@ class Supervised:
         if self.minibatch is None or self.minibatch >= examples:
             return data
         device = data.support_targets.device
-        seeds = key.at("minibatch").env_seeds(tasks, examples, device=device)
-        rows = torch.arange(tasks, device=device)[:, None], uniform(seeds).argsort(1)[:, : self.minibatch]
+        adaptation, step = key.step or (key, 0)
+        first_pass, start = divmod(step * self.minibatch, examples)
+        keys = (adaptation.at("minibatch", first_pass + i) for i in range(2))
+        orders = [uniform(k.env_seeds(tasks, examples, device=device)).argsort(1) for k in keys]
+        chosen = torch.cat(orders, 1)[:, start : start + self.minibatch]
+        rows = torch.arange(tasks, device=device)[:, None], chosen
         return data._replace(support_inputs=data.support_inputs[rows], support_targets=data.support_targets[rows])
 
     def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
         """Outputs (tasks, queries, outputs) for the query examples."""
         if self.transductive:
             return self.network(params, data.query_inputs)
-        queries = data.query_inputs.shape[1]
-        support = data.support_inputs.unsqueeze(1).expand(-1, queries, *data.support_inputs.shape[1:])
-        together = torch.cat([support, data.query_inputs.unsqueeze(2)], 2)
-        outputs = self.network(params, together.flatten(1, 2), queries)
+        together = beside_the_support(data)
+        outputs = self.network(params, together.flatten(1, 2), together.shape[1])
         return outputs.unflatten(1, together.shape[1:3])[:, :, -1]
 
     def inner_loss(self, params: TaskParams, data: Examples) -> Float[Tensor, " tasks"]:
@@ -131,6 +133,13 @@ class Supervised:
 
     def close(self) -> None:
         """Release nothing: no resources are held."""
+
+
+def beside_the_support(data: Examples) -> Float[Tensor, "tasks queries batch *example"]:
+    """A batch for each query example: the task's support examples, and the query example as the last."""
+    queries = data.query_inputs.shape[1]
+    support = data.support_inputs.unsqueeze(1).expand(-1, queries, *data.support_inputs.shape[1:])
+    return torch.cat([support, data.query_inputs.unsqueeze(2)], 2)
 
 
 class Pooled(Supervised):
@@ -159,18 +168,24 @@ class Pooled(Supervised):
 class Prototypes(Pooled):
     """Prototypical networks (Snell et al. 2017, algorithm 1): the nearest mean embedding of a class's support examples.
 
-    Logits are negative squared Euclidean distances. Support and query examples of a task are embedded as one batch.
-    There is no adaptation.
+    Logits are negative squared Euclidean distances. Support and query examples of a task are embedded as one batch, or
+    without `transductive` each query example in a batch of its own with the support examples, whose prototypes are then
+    those of the same batch. There is no adaptation.
     """
 
     def query_outputs(self, params: TaskParams, data: Examples) -> Tensor:
         """Logits (tasks, queries, ways) for the query examples."""
         tasks, support = data.support_targets.shape
-        together = torch.cat([data.support_inputs, data.query_inputs], 1)
-        embedded = self.pooled(params, together, tasks).unflatten(0, (tasks, -1))
+        if self.transductive:
+            together = torch.cat([data.support_inputs, data.query_inputs], 1).unsqueeze(1)
+        else:
+            together = beside_the_support(data)
+        batches, size = together.shape[1:3]
+        embedded = self.pooled(params, together.flatten(1, 2), tasks * batches).unflatten(0, (tasks, batches, size))
         belongs = F.one_hot(data.support_targets).to(embedded.dtype)
-        prototypes = (belongs / belongs.sum(1, keepdim=True)).mT @ embedded[:, :support]
-        return -(embedded[:, support:, None] - prototypes[:, None]).square().sum(-1)
+        prototypes = (belongs / belongs.sum(1, keepdim=True)).mT.unsqueeze(1) @ embedded[:, :, :support]
+        distances = (embedded[:, :, support:, None] - prototypes.unsqueeze(2)).square().sum(-1)
+        return -distances.flatten(1, 2)
 
 
 def relabelled(draw: Callable[[Tasks], Examples], labels: Callable[[Tasks], Any]) -> Callable[[Tasks], Examples]:

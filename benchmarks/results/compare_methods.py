@@ -168,20 +168,27 @@ def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out:
 
 
 def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> str:
-    """Means at each step; interquartile means over seeds x tasks, with 95 % intervals, at the first and the last."""
+    """Means at each step; at the first and the last the interquartile mean over tasks, averaged over seeds.
+
+    Its 95 % intervals are those for these tasks and for new tasks; the worst seed and the deviation over seeds follow.
+    """
     points = STEPS + 1
     means = " | ".join(f"mean {step}" for step in range(points))
     lines = [
-        f"| method | {means} | IQM 1 | IQM {STEPS} | test rate | steps, seconds |",
-        "|---|" + "---|" * (points + 4),
+        f"| method | {means} | "
+        + " | ".join(f"IQM {step} (these tasks; new tasks) | worst seed, sd {step}" for step in (1, STEPS))
+        + " | test rate | steps, seconds |",
+        "|---|" + "---|" * (points + 6),
     ]
     ranked = sorted(result["methods"], key=lambda entry: -_number(entry["return"]["mean"][1]))
     for entry in ranked:
         curve = entry["return"]
         cells = [f"{_number(mean):.1f}" for mean in curve["mean"]]
         for step in (1, STEPS):
-            iqm, low, high = (_number(curve[name][step]) for name in ("iqm", "ci95_low", "ci95_high"))
-            cells.append(f"{iqm:.1f} ({low:.1f} to {high:.1f})")
+            names = ("iqm", "ci95_low", "ci95_high", "new_tasks_low", "new_tasks_high", "worst_seed", "seed_sd")
+            iqm, low, high, new_low, new_high, worst, sd = (_number(curve[name][step]) for name in names)
+            cells.append(f"{iqm:.1f} ({low:.1f} to {high:.1f}; {new_low:.1f} to {new_high:.1f})")
+            cells.append(f"{worst:.1f}, {sd:.1f}")
         rate = "learned" if entry["inner_lr"] is None else f"{entry['inner_lr']:.3g}"
         seconds = result["seconds"].get(entry["label"])
         spent = (
@@ -189,7 +196,7 @@ def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> st
         )
         lines.append(f"| {entry['label']} | " + " | ".join(cells) + f" | {rate} | {spent} |")
     for name, values in published.items():
-        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 5))
+        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 7))
     return "\n".join(lines)
 
 

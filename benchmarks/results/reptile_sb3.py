@@ -95,15 +95,23 @@ def table(options: Options) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Means over seeds and tasks after each adaptation step, and the interquartile mean at the last."""
+    """Means over seeds and tasks after each adaptation step; at the last the interquartile mean, and its worst seed.
+
+    The intervals are those for these tasks and for new tasks.
+    """
     used = result["methods"][0]["adaptation_environment_steps"]
     lines = [
-        f"| method | {' | '.join(f'{steps:,}' for steps in used)} | IQM at {used[-1]:,} | rate | training steps |",
-        "|---|" + "---|" * (len(used) + 3),
+        f"| method | {' | '.join(f'{steps:,}' for steps in used)} | IQM at {used[-1]:,} (these tasks; new tasks) | "
+        "worst seed | rate | training steps |",
+        "|---|" + "---|" * (len(used) + 4),
     ]
     for entry in sorted(result["methods"], key=lambda entry: -entry["return"]["mean"][-1]):
         curve = entry["return"]
-        last = f"{curve['iqm'][-1]:.1f} ({curve['ci95_low'][-1]:.1f} to {curve['ci95_high'][-1]:.1f})"
+        names = ("iqm", "ci95_low", "ci95_high", "new_tasks_low", "new_tasks_high", "worst_seed")
+        iqm, low, high, new_low, new_high, worst = (
+            "-" if curve[n][-1] is None else f"{curve[n][-1]:.1f}" for n in names
+        )
+        last = f"{iqm} ({low} to {high}; {new_low} to {new_high}) | {worst}"
         means = " | ".join(f"{value:.1f}" for value in curve["mean"])
         trained = f"{np.mean(entry['training_environment_steps']) / 1e3:.0f}k"
         lines.append(f"| {entry['label']} | {means} | {last} | {entry['inner_lr']:g} | {trained} |")

@@ -132,6 +132,7 @@ def run(arrangement: Arrangement, options: Options) -> dict[str, Any]:
         "seconds": [after - before for before, after in zip(walls[WARM_UP - 1 :], walls[WARM_UP:], strict=False)],
         "exchanged_bytes": records[-1].get("exchanged_bytes", {}),
         "backtracks": records[-1]["line_search"]["backtracks"],
+        "rescalings": records[-1]["line_search"]["rescalings"],
         "beside_iterations": whole - walls[-1],
     }
 

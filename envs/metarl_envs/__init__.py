@@ -1,1 +1,1 @@
-"""The task families that ship with metarl, registered through the same entry points as anybody's."""
+"""Task families that ship with metarl, registered by the same entry points as those of other packages."""

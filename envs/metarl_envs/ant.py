@@ -1,4 +1,4 @@
-"""Ant with a hidden velocity, direction or goal (Finn et al. 2017), on gymnasium's Ant-v5."""
+"""Ant families with a hidden velocity, direction or goal (Finn et al. 2017), on gymnasium's Ant-v5."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ class _Variant(NamedTuple):
     sees_place: bool
     sees_contacts: bool
     sees_world: bool = False
-    """Whether the world's body, whose six numbers are 0, is observed before the 13 others, as gym's cfrc_ext has it."""
+    """Whether the observation contains the six zeros of the world's body before the 13 others, as gym's cfrc_ext."""
 
 
 FINN17 = _Variant(200, 1.0, 0.005, 0.05, (0.2, 1.0), True, True)
 
 
 class _Ant(MujocoFamily):
-    """Reward: what the task asks for, plus survival, less the costs of control and of clipped contact forces.
+    """Common base of the Ant families: the reward is the task's term plus survival minus costs.
 
-    Observations are position (without x and y where the place does not matter), velocity, and in some variants the
-    clipped contact forces on the 13 bodies. Forces are those at the start of the step's last substep.
+    Costs are those of control and of clipped contact forces. Observations are position (in some variants without x and
+    y), velocity, and in some variants the clipped contact forces on the 13 bodies, at the start of the last substep.
+
+    Args:
+        variant: A key of `choices`.
     """
 
     env_id = "Ant-v5"
@@ -63,6 +66,7 @@ class _Ant(MujocoFamily):
         }
 
     def observe(self, motion: Motion) -> np.ndarray:
+        """Position, velocity and contact forces, as the variant selects."""
         parts = [motion.position if self._variant.sees_place else motion.position[:, 2:], motion.velocity]
         if self._variant.sees_world:
             parts.append(np.zeros((len(motion.position), 6)))
@@ -71,6 +75,7 @@ class _Ant(MujocoFamily):
         return np.concatenate(parts, 1)
 
     def ended(self, motion: Motion) -> np.ndarray:
+        """Whether the height of the torso is outside the variant's bounds."""
         if self._variant.heights is None:
             return super().ended(motion)
         low, high = self._variant.heights
@@ -78,17 +83,17 @@ class _Ant(MujocoFamily):
         return (height < low) | (height > high)
 
     def velocity(self, motion: Motion) -> np.ndarray:
-        """Of the torso in the plane, (lanes, 2)."""
+        """Velocity of the torso in the plane, shape (envs, 2)."""
         return (motion.position[:, :2] - motion.before[:, :2]) / self.step_seconds
 
     def upkeep(self, motion: Motion) -> np.ndarray:
-        """Survival less the costs."""
+        """Survival reward minus costs, shape (envs,)."""
         control = self._variant.control_cost * np.square(motion.control).sum(1)
         return self._variant.survival - control - CONTACT_COST * np.square(_clipped(motion)).sum((1, 2))
 
 
 class AntVelocity(_Ant):
-    """Reward 1 - |v - v*| for the velocity along x; out of distribution are velocities above the training range."""
+    """Reward 1 - |v - v*| for the velocity along x. Out-of-distribution velocities are above the training range."""
 
     name = "ant-vel"
     choices: ClassVar[Mapping[str, _Variant]] = {"finn17": FINN17}
@@ -101,11 +106,12 @@ class AntVelocity(_Ant):
         self.protocol = {**self.protocol, "reward": "1 - |v - v*| and upkeep", "velocities": "uniform in [0, 3]"}
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """1 - |v - v*| plus upkeep."""
         return 1 - np.abs(self.velocity(motion)[:, 0] - tasks["velocity"]) + self.upkeep(motion)
 
 
 class AntDirection(_Ant):
-    """Reward d . v. Two opposite directions serve training and test alike in finn17 and pearl-2, as published."""
+    """Reward d . v. finn17 and pearl-2 use two opposite directions for both training and test, as published."""
 
     name = "ant-dir"
     choices: ClassVar[Mapping[str, _Variant]] = {
@@ -134,11 +140,12 @@ class AntDirection(_Ant):
         self.protocol = {**self.protocol, "reward": "d . v and upkeep", "directions": drawn}
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """d . v plus upkeep."""
         return (self.velocity(motion) * tasks["direction"]).sum(1) + self.upkeep(motion)
 
 
 class AntGoal(_Ant):
-    """Reward 4 - |x - g|_1 (finn17) or -|x - g|_1; out of distribution are goals beyond the training range."""
+    """Reward 4 - |x - g|_1 (finn17) or -|x - g|_1. Out-of-distribution goals are beyond the training range."""
 
     name = "ant-goal"
     choices: ClassVar[Mapping[str, _Variant]] = {
@@ -168,6 +175,7 @@ class AntGoal(_Ant):
         self.protocol = {**self.protocol, "reward": reward, "goals": self.variants[variant]}
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """Offset - |x - g|_1 plus upkeep."""
         return self._offset - np.abs(motion.position[:, :2] - tasks["goal"]).sum(1) + self.upkeep(motion)
 
 
@@ -176,7 +184,7 @@ def _clipped(motion: Motion) -> np.ndarray:
 
 
 def _disc(rng: Any, n: int) -> Tasks:
-    """Uniform in the disc: PEARL's two calls, all angles before all radii."""
+    """Uniform draws in the disc by PEARL's two calls: first all angles, then all radii."""
     angles = rng.uniform(0, 2 * np.pi, n)
     radii = GOAL_RADIUS * np.sqrt(rng.uniform(0, 1, n))
     return {"goal": (radii[:, None] * on_circle(angles)).astype(np.float32)}

@@ -1,4 +1,4 @@
-"""Bernoulli bandits: one pull an episode, of arms whose probabilities are the task (Duan et al. 2016)."""
+"""Bernoulli bandits: one pull per episode; the probabilities of the arms are the task (Duan et al. 2016)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ VARIANTS = {f"duan16-{arms}": _Variant(arms) for arms in (5, 10, 50)}
 
 
 class BernoulliBandit(AnalyticFamily):
-    """An action is an arm; reward 1 with the arm's probability, else 0; horizon 1; the observation is always 0.
+    """An action selects an arm; the reward is 1 with the arm's probability, else 0. Horizon 1; the observation is 0.
 
-    The published budgets are 10, 100 and 500 pulls, which is `episodes` here. The training range is all that
-    probabilities can be, so there is no out-of-distribution split.
+    The published budgets are 10, 100 and 500 pulls, which are `episodes` here. The training range covers all possible
+    probabilities, so there is no out-of-distribution split.
+
+    Args:
+        variant: A key of `VARIANTS`.
     """
 
     name = "bernoulli-bandit"
@@ -55,12 +58,14 @@ class BernoulliBandit(AnalyticFamily):
         }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """A state and an observation of zero."""
         nothing = noise.new_zeros((*noise.shape[:-1], 1))
         return nothing, nothing
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One pull, which terminates the episode."""
         probabilities = task["probabilities"].expand(*action.shape, -1)
         chosen = probabilities.gather(-1, action[..., None].long()).squeeze(-1)
         reward = (noise[..., 0] < chosen).to(noise.dtype)

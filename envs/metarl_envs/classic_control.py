@@ -1,4 +1,4 @@
-"""CartPole and Pendulum with varied physics: gymnasium's equations for all lanes at once."""
+"""CartPole and Pendulum with varied physics: gymnasium's equations as batched functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _ranges(**bounds: tuple[float, float]) -> spaces.Dict:
 class CartPole(AnalyticFamily):
     """gymnasium's CartPole-v1 with the pole's mass, its half length and the force as the task; horizon 200.
 
-    Reward 1 a step; done beyond 12 degrees or 2.4 from the middle. Mass and length enter every derived quantity.
+    The reward is 1 per step. An episode terminates beyond 12 degrees or at a distance of 2.4 from the centre.
     """
 
     name = "cartpole"
@@ -52,12 +52,14 @@ class CartPole(AnalyticFamily):
     }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """All four coordinates uniform in [-0.05, 0.05]."""
         start = START_RANGE * (2 * noise - 1)
         return start, start
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One Euler step."""
         import torch
 
         x, speed, angle, turning = state.unbind(-1)
@@ -75,9 +77,10 @@ class CartPole(AnalyticFamily):
 
 
 class Pendulum(AnalyticFamily):
-    """gymnasium's Pendulum-v1 with gravity, mass and length as the task; horizon 200, never done.
+    """gymnasium's Pendulum-v1 with gravity, mass and length as the task; horizon 200, without termination.
 
-    Reward -(angle^2 + 0.1 speed^2 + 0.001 torque^2) before the step; the action in [-1, 1] times 2 is the torque.
+    The reward is -(angle^2 + 0.1 speed^2 + 0.001 torque^2) of the state before the step. The torque is twice the action
+    in [-1, 1].
     """
 
     name = "pendulum"
@@ -96,12 +99,14 @@ class Pendulum(AnalyticFamily):
     }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Angle uniform in [-pi, pi], speed uniform in [-1, 1]."""
         state = (2 * noise - 1) * noise.new_tensor([math.pi, 1.0])
         return state, _seen(state)
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One semi-implicit Euler step."""
         import torch
 
         angle, speed = state.unbind(-1)

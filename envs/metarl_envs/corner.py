@@ -1,6 +1,6 @@
-"""Point corner: four corners, one of them rewarding, and no signal near the start (Rothfuss et al. 2019, appendix D).
+"""Point corner: one of four corners is the goal, without reward near the start (Rothfuss et al. 2019, appendix D).
 
-Averaging over tasks does not solve it: whoever goes to one corner never learns about the other three.
+A policy that is averaged over tasks does not solve it: it moves to one corner and gets no reward of the other three.
 """
 
 from __future__ import annotations
@@ -44,11 +44,15 @@ VARIANTS = {
 
 
 class PointCorner(AnalyticFamily):
-    """Reward: progress towards the goal where the goal is the nearest corner, none within L1 0.5 of the origin.
+    """Reward: progress towards the goal if the goal is the nearest corner; zero within L1 distance 0.5 of the origin.
 
-    Start uniform in [-0.2, 0.2]^2, steps of at most 0.2 a coordinate, horizon 100, never done; observation: the
-    position. The four corners serve training and test alike, as published. With unit standard deviation every first
-    episode of `raw-action` leaves the silent region, and about four in ten of `promp`.
+    The start is uniform in [-0.2, 0.2]^2, a step is at most 0.2 per coordinate, the horizon 100, without termination.
+    The observation is the position. The four corners are used for both training and test, as published. With unit
+    standard deviation every first episode of `raw-action` leaves the region without reward; with `promp` about four in
+    ten do.
+
+    Args:
+        variant: A key of `VARIANTS`.
     """
 
     name = "point-corner"
@@ -71,19 +75,21 @@ class PointCorner(AnalyticFamily):
         }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Position uniform in [-0.2, 0.2]^2."""
         start = START_RANGE * (2 * noise - 1)
         return start, start
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Move by the scaled action."""
         import torch
 
         position = state + action * self._variant.action_scale
         corners = torch.tensor(CORNERS, dtype=state.dtype, device=state.device)
         goal = corners[task["corner"]]
         progress = (state - goal).square().sum(-1).sqrt() - (position - goal).square().sum(-1).sqrt()
-        # The nearest corner is the one in whose quadrant the point lies.
+        # The nearest corner is the one in the same quadrant.
         nearest = (position * goal > 0).all(-1)
         heard = position.abs().sum(-1) > SILENT_WITHIN
         reward = torch.where(nearest & heard, progress, 0.0)

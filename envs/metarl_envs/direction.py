@@ -1,8 +1,8 @@
-"""Moving in a hidden direction: two quick families, one that averaging can solve and one that it cannot.
+"""Movement in a hidden direction: two families that train quickly, for comparisons of methods.
 
-Both are quick to train and meant for comparisons of methods. In `point-direction` any initialisation, a random one too,
-reaches the best return in one step at a high enough rate, so it separates nothing; in `coupled-direction` the
-direction of the policy gradient vanishes at zero mean action, where joint training sits.
+In `point-direction` any initialisation, even a random one, reaches the best return in one step with a high enough
+learning rate, so the family does not separate methods. In `coupled-direction` the policy gradient vanishes at zero mean
+action, the point to which joint training converges.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GAIN = 0.2
 
 
 class _Direction(AnalyticFamily):
-    """Velocity v, observed, from rest: v <- 0.8 v + 0.2 push(action); reward v . d - cost |action|^2; horizon 50."""
+    """Velocity v <- 0.8 v + 0.2 push(action), from rest; reward v . d - cost |action|^2; horizon 50; v is observed."""
 
     horizon = 50
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
@@ -33,14 +33,16 @@ class _Direction(AnalyticFamily):
     cost: ClassVar[float]
 
     def push(self, action: Tensor) -> Tensor:
-        """The acceleration (*lanes, 2) that an action asks for."""
+        """Acceleration of an action, shape (*envs, 2)."""
         raise NotImplementedError
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """A velocity of zero."""
         rest = noise.new_zeros((*noise.shape[:-1], 2))
         return rest, rest
 
     def step(self, task: Mapping[str, Tensor], state: Any, action: Tensor, noise: Tensor) -> tuple[Any, ...]:
+        """Update the velocity."""
         import torch
 
         velocity = INERTIA * state + GAIN * self.push(action)
@@ -61,11 +63,12 @@ class PointDirection(_Direction):
     }
 
     def push(self, action: Tensor) -> Tensor:
+        """The action itself."""
         return action
 
 
 class CoupledDirection(_Direction):
-    """The push is the product of the action's two halves, a saddle at zero; cost 0.01."""
+    """The push is the product of the action's two halves, with a saddle point at zero; cost 0.01."""
 
     name = "coupled-direction"
     action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -77,4 +80,5 @@ class CoupledDirection(_Direction):
     }
 
     def push(self, action: Tensor) -> Tensor:
+        """Product of the action's two halves."""
         return action[..., :2] * action[..., 2:]

@@ -1,4 +1,4 @@
-"""Grid navigation: find a hidden goal among the cells of a small grid (Zintgraf et al. 2020, VariBAD)."""
+"""Grid navigation: search for a hidden goal on a small grid (VariBAD, Zintgraf et al. 2020)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ GOALS = [cell for cell in itertools.product(range(CELLS), repeat=2) if cell not 
 
 
 class GridNavigation(AnalyticFamily):
-    """Actions stay, up, right, down, left from (0, 0); +1 after a step on the goal, -0.1 elsewhere; horizon 15.
+    """Actions stay, up, right, down, left, from (0, 0); reward +1 on the goal, -0.1 elsewhere; horizon 15.
 
-    A cell is never done, and the published trial is four episodes, the second of which should go straight to the
-    goal. The 21 goals serve training and test alike, as published.
+    Episodes do not terminate. A published trial has four episodes; an adapted policy goes straight to the goal from the
+    second on. The 21 goals are used for both training and test, as published.
+
+    Args:
+        variant: "varibad".
     """
 
     name = "grid-navigation"
@@ -48,12 +51,14 @@ class GridNavigation(AnalyticFamily):
         self.variant = known_variant(self.name, variant, self.variants)
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell (0, 0)."""
         start = noise.new_zeros((*noise.shape[:-1], 2))
         return start, start
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Move to a neighbouring cell, within the grid."""
         import torch
 
         moves = state.new_tensor([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])

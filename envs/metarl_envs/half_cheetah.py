@@ -1,4 +1,4 @@
-"""Half-Cheetah at a hidden velocity or in a hidden direction (Finn et al. 2017), on gymnasium's HalfCheetah-v5."""
+"""Half-Cheetah families with a hidden velocity or direction (Finn et al. 2017), on gymnasium's HalfCheetah-v5."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metarl_envs.splits import pearl_lists, uniform
 
 CONTROL_COST = 0.05
 TORSO_HEIGHT = 0.7
-"""Of the torso's origin where the position coordinate is zero."""
+"""Height of the torso's origin at a position coordinate of zero."""
 PLACE_NOISE, VELOCITY_NOISE = 0.01, 0.1
 """Standard deviations of rllab's normal noise around the initial state; gymnasium's positions are uniform in +-0.1."""
 
@@ -29,7 +29,7 @@ class _Variant(NamedTuple):
     fastest: float = 0.0
     farthest: float = 0.0
     rllab: bool = False
-    """Whether the whole body's centre of mass is observed, and episodes start, as in rllab."""
+    """Whether the whole body's centre of mass is observed, and episodes start with rllab's noise."""
 
 
 VELOCITY_VARIANTS = {
@@ -55,10 +55,13 @@ def _described(variants: Mapping[str, _Variant]) -> dict[str, str]:
 
 
 class _HalfCheetah(MujocoFamily):
-    """Never done; reward of the velocity over the step less 0.05 |control|^2.
+    """Common base of the Half-Cheetah families: a reward of the mean velocity, minus 0.05 |control|^2; no termination.
 
-    20 observations are position but x, velocity and a place in the world: the torso's or, in finn17, that of the
-    whole body's centre of mass. 17 are without the place. In finn17 an episode starts with rllab's noise.
+    The 20 observations are position without x, velocity, and a place in the world: that of the torso or, in finn17, of
+    the whole body's centre of mass. The 17 observations have no place. In finn17 an episode starts with rllab's noise.
+
+    Args:
+        variant: A key of `choices`.
     """
 
     env_id = "HalfCheetah-v5"
@@ -85,6 +88,7 @@ class _HalfCheetah(MujocoFamily):
             }
 
     def observe(self, motion: Motion) -> np.ndarray:
+        """Position without x, velocity, and in some variants a place in the world."""
         parts = [motion.position[:, 1:], motion.velocity]
         if self._variant.sees_torso:
             x, height = motion.position[:, 0], motion.position[:, 1] + TORSO_HEIGHT
@@ -95,10 +99,10 @@ class _HalfCheetah(MujocoFamily):
         return np.concatenate(parts, 1)
 
     def from_torso(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far the centre of mass is from the torso's origin, along x and up, for joint angles (lanes, 7).
+        """Offset of the centre of mass from the torso's origin, along x and up, for joint angles (envs, 7).
 
-        Each link, turned by the sum of the angles up to it, adds a vector of constant length. This is the value after
-        the step; MuJoCo's sensor, read before the last substep, would be late.
+        Each link adds a vector of constant length, rotated by the sum of the angles up to that link. The result is the
+        value after the step, whereas MuJoCo's sensor is read before the last substep.
         """
         turned_by, along, up = self._links
         turned = angles @ turned_by.T
@@ -107,7 +111,7 @@ class _HalfCheetah(MujocoFamily):
 
     @cached_property
     def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which angles turn each link (links, angles), and its vector's x and z in its own frame (links)."""
+        """Matrix (links, angles) of the angles that rotate each link, and x and z (links) of the links' vectors."""
         model = self.model
         turned_by = np.zeros((model.nbody, model.nbody - 1))
         vectors = model.body_mass[:, None] * model.body_ipos
@@ -120,6 +124,7 @@ class _HalfCheetah(MujocoFamily):
         return turned_by[1:], vectors[:, 0], vectors[:, 2]
 
     def initial_state(self, physics: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """rllab's normal noise around the initial state in finn17; otherwise gymnasium's own initial state."""
         if not self._variant.rllab:
             return None
         position = PLACE_NOISE * physics.np_random.standard_normal(physics.model.nq)
@@ -127,14 +132,16 @@ class _HalfCheetah(MujocoFamily):
         return physics.init_qpos + position, physics.init_qvel + velocity
 
     def velocity(self, motion: Motion) -> np.ndarray:
+        """Mean velocity along x over the step, shape (envs,)."""
         return (motion.position[:, 0] - motion.before[:, 0]) / self.step_seconds
 
     def cost(self, motion: Motion) -> np.ndarray:
+        """Control cost, shape (envs,)."""
         return CONTROL_COST * np.square(motion.control).sum(1)
 
 
 class CheetahVelocity(_HalfCheetah):
-    """Reward -|v - v*| - 0.05 |control|^2; out of distribution are velocities above the training range."""
+    """Reward -|v - v*| - 0.05 |control|^2. Out-of-distribution velocities are above the training range."""
 
     name = "cheetah-vel"
     choices = VELOCITY_VARIANTS
@@ -156,6 +163,7 @@ class CheetahVelocity(_HalfCheetah):
         }
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """-|v - v*| minus the control cost."""
         return -np.abs(self.velocity(motion) - tasks["velocity"]) - self.cost(motion)
 
 
@@ -173,6 +181,7 @@ class CheetahDirection(_HalfCheetah):
         self.protocol = {**self.protocol, "reward": "d v - 0.05 |control|^2", "directions": "-1 and 1"}
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """d v minus the control cost."""
         return tasks["direction"] * self.velocity(motion) - self.cost(motion)
 
 

@@ -24,9 +24,13 @@ HEIGHTS = (1.0, 2.0)
 class HumanoidDirection(MujocoFamily):
     """Reward 0.25 d . (change of the centre of mass) / time step - 0.1 |control|^2 - impact + 5.
 
-    Done outside heights 1 to 2. The time step is the solver's, as in the published code, so the velocity counts five
-    times. Impact is 5e-7 times the squared contact forces, at most 10. Observations are position without x and y,
-    and velocity: the published ones add inertias and forces of every body, which no rollout brings back.
+    An episode terminates at a height outside [1, 2]. The time step is the solver's, as in the published code, so the
+    velocity counts five times. Impact is 5e-7 times the squared contact forces, at most 10. Observations are position
+    without x and y, and velocity. The published observations also contain inertias and forces of every body, which
+    `mujoco.rollout` does not return.
+
+    Args:
+        variant: A key of `variants`.
     """
 
     name = "humanoid-dir"
@@ -58,14 +62,17 @@ class HumanoidDirection(MujocoFamily):
         }
 
     def observe(self, motion: Motion) -> np.ndarray:
+        """Position without x and y, and velocity."""
         return np.concatenate([motion.position[:, 2:], motion.velocity], 1)
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """Velocity along d minus costs, plus survival."""
         moved = (motion.sensors[:, :2] - motion.sensors_before[:, :2]) / self.model.opt.timestep
         impact = np.minimum(IMPACT_COST * np.square(motion.contact_forces).sum((1, 2)), LARGEST_IMPACT_COST)
         forward = FORWARD * (moved * tasks["direction"]).sum(1)
         return forward - CONTROL_COST * np.square(motion.control).sum(1) - impact + SURVIVAL
 
     def ended(self, motion: Motion) -> np.ndarray:
+        """Whether the height is outside [1, 2]."""
         height = motion.position[:, 2]
         return (height < HEIGHTS[0]) | (height > HEIGHTS[1])

@@ -1,7 +1,7 @@
 """Meta-World's ML1, ML10 and ML45 (Yu et al. 2020), with the package's own goals.
 
-A task is an environment and the number of one of its goals. The package draws 50 goals an environment from a seed, and
-50 more from the next: ML1 trains on the first and is tested on the second.
+A task is an environment and the index of one of its goals. The package draws 50 goals per environment from a seed, and
+50 more from the next seed: ML1 trains on the first 50 and is tested on the second.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from metarl.families.splits import SPLITS, ListedSplits
 from metarl.families.tasks import Task
 
 GOALS = 50
-"""Goals of an environment in each split, as in the published benchmarks."""
+"""Number of goals of an environment in each split, as in the published benchmarks."""
 
 SEED = 1
-"""From which the package draws the goals of meta-train; those of meta-test follow from the next."""
+"""Seed of the meta-train goals; those of meta-test are drawn from the next seed."""
 
 OBSERVATION = 39
-"""Hand, gripper and objects now and one step before, and the goal, which is zero since it is hidden."""
+"""Size of an observation: hand, gripper and objects now and one step before, and the goal, hidden as zeros."""
 
 
 def package() -> Any:
-    """The package metaworld; raises FamilyError where it is not installed."""
+    """The package metaworld; raises FamilyError if it is not installed."""
     try:
         import metaworld
     except ImportError as error:
@@ -40,19 +40,19 @@ def package() -> Any:
 
 @cache
 def benchmark(environment: str, seed: int) -> Any:
-    """The package's ML1 of an environment: 50 goals to train on and 50 others, drawn by a hundred resets (seconds)."""
+    """The package's ML1 of an environment: 50 training goals and 50 test goals, drawn by 100 resets (seconds)."""
     return package().ML1(environment, seed=seed)
 
 
 def goal(environment: str, number: int) -> Any:
-    """A goal by number: 50 of meta-train, 50 of meta-test, 50 of meta-validation."""
+    """A goal by index: 50 of meta-train, then 50 of meta-test, then 50 of meta-validation."""
     part, place = divmod(number, GOALS)
     drawn = benchmark(environment, SEED if part < 2 else SEED + 2)
     return (drawn.test_tasks if part == 1 else drawn.train_tasks)[place]
 
 
 class _Arm(gymnasium.Wrapper):
-    """One of the package's environments under a goal; another environment's task rebuilds it."""
+    """One of the package's environments with a goal; it is rebuilt for a task of another environment."""
 
     spec = None  # type: ignore[assignment]
 
@@ -80,7 +80,13 @@ class _Arm(gymnasium.Wrapper):
 
 
 class MetaWorld(TaskFamily):
-    """A Sawyer arm at table tasks whose goal is hidden."""
+    """A Sawyer arm with table-top tasks and a hidden goal.
+
+    Args:
+        name: Name of the family.
+        training: Environments of meta-train and meta-validation.
+        test: Environments of meta-test (default: those of training, with other goals).
+    """
 
     def __init__(self, name: str, training: Sequence[str], test: Sequence[str] = ()) -> None:
         self.name = name
@@ -88,7 +94,7 @@ class MetaWorld(TaskFamily):
         self.observation_space = spaces.Box(-np.inf, np.inf, (OBSERVATION,), np.float64)
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.horizon = 500
-        # A single environment is no part of the task: an entry that cannot vary would break `metarl check`.
+        # A single environment is not part of the task, since `metarl check` rejects an entry that cannot vary.
         several = len(self.environments) > 1
         named = {"environment": spaces.Discrete(len(self.environments))} if several else {}
         self.task_space = spaces.Dict({**named, "goal": spaces.Discrete(3 * GOALS)})
@@ -117,19 +123,24 @@ class MetaWorld(TaskFamily):
         }
 
     def environment_of(self, task: Task) -> str:
+        """Name of a task's environment."""
         return self.environments[int(task.get("environment", 0))]
 
     def goal_of(self, task: Task) -> Any:
+        """A task's goal, as the package represents it."""
         return goal(self.environment_of(task), int(task["goal"]))
 
     def build(self, task: Task, render_mode: str | None) -> gymnasium.Env:
+        """The package's environment of a task, without its goal."""
         constructors = package().env_dict.ALL_V3_ENVIRONMENTS
         return constructors[self.environment_of(task)](render_mode=render_mode)
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment with this task."""
         return _Arm(self, task, render_mode)
 
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Change the task of an environment; a reset must follow."""
         holder: Any = env
         while not isinstance(holder, _Arm):
             holder = holder.env
@@ -137,19 +148,19 @@ class MetaWorld(TaskFamily):
 
 
 def ml1(variant: str = "push-v3") -> MetaWorld:
-    """One environment, named by the variant; training and test have other goals."""
+    """ML1: one environment, named by the variant, with different goals for training and test."""
     family = MetaWorld("metaworld-ml1", [known_variant("metaworld-ml1", variant, package().ML1.ENV_NAMES)])
     family.variant = variant
     return family
 
 
 def ml10() -> MetaWorld:
-    """Ten environments to train on, five others to be tested on."""
+    """ML10: ten training environments and five other test environments."""
     benchmark = package().env_dict.ML10_V3
     return MetaWorld("metaworld-ml10", list(benchmark["train"]), list(benchmark["test"]))
 
 
 def ml45() -> MetaWorld:
-    """Forty-five environments to train on, five others to be tested on."""
+    """ML45: 45 training environments and five other test environments."""
     benchmark = package().env_dict.ML45_V3
     return MetaWorld("metaworld-ml45", list(benchmark["train"]), list(benchmark["test"]))

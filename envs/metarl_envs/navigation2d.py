@@ -1,4 +1,4 @@
-"""2-D navigation: a point at the origin must reach a goal that it does not observe (Finn et al. 2017, section 5.3)."""
+"""2-D navigation: a point starts at the origin and moves to an unobserved goal (Finn et al. 2017, section 5.3)."""
 
 from __future__ import annotations
 
@@ -46,10 +46,13 @@ VARIANTS = {
 
 
 class Navigation2D(AnalyticFamily):
-    """Reward -|position - goal| after each step of at most 0.1 a coordinate; horizon 100; observation: the position.
+    """Reward -|position - goal| after each step of at most 0.1 per coordinate; horizon 100; the position is observed.
 
-    `done within 0.01` holds for each coordinate. Out-of-distribution goals lie outside the training square, in
-    one of twice its width.
+    An episode terminates if both coordinates are within 0.01 of the end. Out-of-distribution goals lie outside the
+    training square, in a square of twice its width.
+
+    Args:
+        variant: A key of `VARIANTS`.
     """
 
     name = "navigation2d"
@@ -72,12 +75,14 @@ class Navigation2D(AnalyticFamily):
         }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The origin."""
         start = noise.new_zeros((*noise.shape[:-1], 2))
         return start, start
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Move by the scaled action."""
         position = state + action * self._variant.action_scale
         offset = position - task["goal"]
         reward = -offset.square().sum(-1).sqrt()
@@ -86,7 +91,7 @@ class Navigation2D(AnalyticFamily):
         return position, position, reward, terminated
 
     def draw(self, task: Task, observations: np.ndarray, size: int = 256) -> np.ndarray:
-        """The path so far in grey, the agent in blue and the goal in red, on a square of twice the goals' range."""
+        """An image of twice the goals' range, with the path in grey, the agent in blue and the goal in red."""
         extent = 2 * self._variant.goal_range
         picture = np.full((size, size, 3), 255, np.uint8)
 

@@ -1,4 +1,4 @@
-"""Point robots of PEARL and VariBAD: dense reward to goals in a square, sparse reward on a semicircle."""
+"""Point robots of PEARL and VariBAD: dense reward with goals in a square, sparse reward with goals on a semicircle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEST_GOALS = 20
 
 
 class _PointRobot(AnalyticFamily):
-    """Position, observed, moves by the action clipped to [-1, 1] times 0.1; never done."""
+    """The position, which is observed, moves by 0.1 times the action clipped to [-1, 1]; without termination."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -34,12 +34,14 @@ class _PointRobot(AnalyticFamily):
         self.variant = known_variant(self.name, variant, self.variants)
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The origin."""
         start = noise.new_zeros((*noise.shape[:-1], 2))
         return start, start
 
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Move by 0.1 times the action."""
         import torch
 
         position = state + STEP_LIMIT * action
@@ -47,16 +49,19 @@ class _PointRobot(AnalyticFamily):
         return position, position, reward, torch.zeros_like(reward, dtype=torch.bool)
 
     def reward(self, distance: Tensor) -> Tensor:
-        """The reward (*lanes) at a distance from the goal."""
+        """Reward at a distance from the goal, shape (*envs)."""
         raise NotImplementedError
 
 
 class PointRobot(_PointRobot):
-    """Reward -|position - goal| from a start uniform in [-1, 1]^2; horizon 20.
+    """Reward -|position - goal| with a start uniform in [-1, 1]^2; horizon 20.
 
-    The goals are the published ones: 100 uniform in [-1, 1]^2 from NumPy's legacy generator with seed 1337, the
-    first 80 for training and the last 20 for test. Its next 20 draws are for validation; out-of-distribution goals
-    are drawn outside that square, within [-2, 2]^2.
+    The goals are the published ones: 100 uniform draws in [-1, 1]^2 from NumPy's legacy generator with seed 1337, the
+    first 80 for training and the last 20 for test. The next 20 draws are for validation. Out-of-distribution goals
+    are drawn in [-2, 2]^2, outside that square.
+
+    Args:
+        variant: "pearl".
     """
 
     name = "point-robot"
@@ -79,19 +84,24 @@ class PointRobot(_PointRobot):
         self.splits = _listed(goals, far[(np.abs(far) > 1).any(1)])
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Position uniform in [-1, 1]^2."""
         start = 2 * noise - 1
         return start, start
 
     def reward(self, distance: Tensor) -> Tensor:
+        """Minus the distance."""
         return -distance
 
 
 class SparsePointRobot(_PointRobot):
-    """Reward 1 - |position - goal| within 0.2 of a goal on the upper unit semicircle, else 0; from the origin.
+    """Reward 1 - |position - goal| within 0.2 of a goal on the upper unit semicircle, else 0, from the origin.
 
-    Out-of-distribution goals are on the lower semicircle. pearl: 100 equally spaced angles, shuffled with seed 1337, 80
-    for training and 20 for test; angles between them are for validation. PEARL itself trains on the dense reward
-    and is tested on this one.
+    Out-of-distribution goals are on the lower semicircle. The variant pearl has 100 equally spaced angles, shuffled
+    with seed 1337: 80 for training and 20 for test. Angles between them are for validation. PEARL itself trains with
+    the dense reward and evaluates with this one.
+
+    Args:
+        variant: A key of `variants`.
     """
 
     name = "sparse-point-robot"
@@ -114,6 +124,7 @@ class SparsePointRobot(_PointRobot):
         }
 
     def reward(self, distance: Tensor) -> Tensor:
+        """1 - distance within the goal radius, else 0."""
         return (1 - distance) * (distance <= GOAL_RADIUS)
 
 
@@ -136,7 +147,7 @@ def _pearl_angles() -> ListedSplits:
 
 
 def _listed(goals: np.ndarray, far: np.ndarray) -> ListedSplits:
-    """PEARL's division: the first goals for training, then those for test, then those for validation."""
+    """PEARL's division: the first goals are for training, the next for test, and the next for validation."""
     first, second = TRAINING_GOALS, TRAINING_GOALS + TEST_GOALS
     parts = (goals[:first], goals[second:], goals[first:second], far[:OTHER_TASKS])
     return ListedSplits({split: _tasks(part) for split, part in zip(SPLITS, parts, strict=True)})

@@ -1,4 +1,4 @@
-"""Walker and Hopper whose masses, inertias, friction and damping are the task (rand_param_envs, PEARL)."""
+"""Walker and Hopper families with masses, inertias, friction and damping as the task (rand_param_envs, PEARL)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metarl.families.tasks import Task, Tasks
 from metarl_envs.splits import pearl_lists
 
 BASES = {"body_mass": 1.5, "body_inertia": 1.5, "geom_friction": 1.5, "dof_damping": 1.3}
-"""What is multiplied by these bases to the power of the task's exponents, element by element."""
+"""Base for each quantity of the model; its elements are multiplied by base ** exponent, with the task's exponents."""
 EXPONENT, OUTSIDE_EXPONENT = 3.0, 4.0
 CONTROL_COST = 0.001
 SURVIVAL = 1.0
@@ -23,10 +23,13 @@ LARGEST_VELOCITY = 10.0
 
 
 class _RandomParameters(MujocoFamily):
-    """Reward v + 1 - 0.001 |control|^2; observations are position but x, and velocity clipped to [-10, 10].
+    """Reward v + 1 - 0.001 |control|^2; observations are position without x, and velocity clipped to [-10, 10].
 
-    Exponents are uniform in [-3, 3]; out of distribution some of them lie within [-4, 4] outside it. Quantities that
-    MuJoCo derives from masses follow them. A step is four substeps of 0.004 s, twice gymnasium's.
+    Exponents are uniform in [-3, 3]. Out-of-distribution exponents are in [-4, 4], some of them outside [-3, 3].
+    Quantities that MuJoCo derives from masses are recomputed. A step has four substeps of 0.004 s, twice gymnasium's.
+
+    Args:
+        variant: "pearl".
     """
 
     variants: ClassVar[Mapping[str, str]] = {"pearl": "40 and 10 tasks drawn with seed 1337, horizon 200"}
@@ -59,7 +62,7 @@ class _RandomParameters(MujocoFamily):
         return {name: values.astype(np.float32) for name, values in drawn.items()}
 
     def _draw_outside(self, rng: Any, n: int) -> Tasks:
-        # Of so many exponents some are outside the training range all but surely; one is made to be.
+        # Some of so many exponents are almost surely outside the training range; one is set outside it.
         tasks = self._draw(rng, n, OUTSIDE_EXPONENT)
         tasks["body_mass"][:, 1] = EXPONENT + rng.uniform(0.01, OUTSIDE_EXPONENT - EXPONENT, n)
         return tasks
@@ -71,7 +74,7 @@ class _RandomParameters(MujocoFamily):
         return mujoco.MjData(self.model)
 
     def model_for(self, task: Task) -> Any:
-        """A copy of the pristine model with this task's parameters."""
+        """A copy of the original model with this task's parameters."""
         import copy
 
         import mujoco
@@ -83,16 +86,18 @@ class _RandomParameters(MujocoFamily):
         return model
 
     def observe(self, motion: Motion) -> np.ndarray:
+        """Position without x, and clipped velocity."""
         velocity = np.clip(motion.velocity, -LARGEST_VELOCITY, LARGEST_VELOCITY)
         return np.concatenate([motion.position[:, 1:], velocity], 1)
 
     def reward(self, tasks: Tasks, motion: Motion) -> np.ndarray:
+        """Velocity along x plus survival minus control cost."""
         velocity = (motion.position[:, 0] - motion.before[:, 0]) / self.step_seconds
         return velocity + SURVIVAL - CONTROL_COST * np.square(motion.control).sum(1)
 
 
 class WalkerParameters(_RandomParameters):
-    """Done when the height leaves (0.8, 2) or the angle (-1, 1)."""
+    """Walker; an episode terminates at a height outside (0.8, 2) or an angle outside (-1, 1)."""
 
     name = "walker-params"
     env_id = "Walker2d-v5"
@@ -103,12 +108,13 @@ class WalkerParameters(_RandomParameters):
     }  # fmt: skip
 
     def ended(self, motion: Motion) -> np.ndarray:
+        """Whether height or angle is out of bounds."""
         height, angle = motion.position[:, 1], motion.position[:, 2]
         return ~((height > 0.8) & (height < 2.0) & (angle > -1.0) & (angle < 1.0))
 
 
 class HopperParameters(_RandomParameters):
-    """Done when the height falls to 0.7, the angle leaves (-0.2, 0.2), or another coordinate reaches 100."""
+    """Hopper; an episode terminates at a height of 0.7, an angle outside (-0.2, 0.2), or a coordinate of 100."""
 
     name = "hopper-params"
     env_id = "Hopper-v5"
@@ -118,6 +124,7 @@ class HopperParameters(_RandomParameters):
     }  # fmt: skip
 
     def ended(self, motion: Motion) -> np.ndarray:
+        """Whether height, angle or another coordinate is out of bounds."""
         height, angle = motion.position[:, 1], motion.position[:, 2]
         state = np.concatenate([motion.position[:, 2:], motion.velocity], 1)
         return ~((np.abs(state) < 100).all(1) & (height > 0.7) & (np.abs(angle) < 0.2))

@@ -1,4 +1,4 @@
-"""A rover that turns and drives: the direction it is wanted in is hidden, and so no averaged policy can serve it."""
+"""A rover that turns and drives; the target direction is unobserved, so no single policy solves all tasks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COST = 0.01
 
 
 class RoverDirection(AnalyticFamily):
-    """Heading h, observed as (cos h, sin h): h <- h + 0.3 a_1, then reward a_0 (cos h, sin h) . d - 0.01 |a|^2.
+    """Heading h <- h + 0.3 a_1, observed as (cos h, sin h); reward a_0 (cos h, sin h) . d - 0.01 |a|^2.
 
-    Starts at a uniform heading; horizon 50, never done. The hidden unit vector d is the task.
+    The initial heading is uniform; horizon 50, without termination. The hidden unit vector d is the task.
     """
 
     name = "rover-direction"
@@ -38,6 +38,7 @@ class RoverDirection(AnalyticFamily):
     }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """A uniform heading."""
         import math
 
         heading = 2 * math.pi * noise[..., 0]
@@ -46,6 +47,7 @@ class RoverDirection(AnalyticFamily):
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Turn, then drive."""
         import torch
 
         heading = state + TURN * action[..., 1]

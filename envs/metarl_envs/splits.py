@@ -1,4 +1,4 @@
-"""Splits of families whose tasks are not uniform in a box, and the fixed lists that PEARL draws from them."""
+"""Splits of families with tasks that are not uniform in a box, and PEARL's fixed lists of tasks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from metarl.families.splits import SPLITS, ListedSplits, check_split
 from metarl.families.tasks import Tasks, number_of_tasks, take_tasks, task_at
 
 Draw = Callable[[Any, int], Tasks]
-"""n tasks from a random generator of NumPy, new or legacy."""
+"""A function that draws n tasks from a random generator of NumPy, new or legacy."""
 
 PEARL_SEED = 1337
 OTHER_TASKS = 20
-"""Tasks of the splits that PEARL's lists do not have: meta-validation and out-of-distribution."""
+"""Number of tasks of the splits that PEARL does not define: meta-validation and out-of-distribution."""
 
 
 class DrawnSplits:
-    """Tasks drawn by a function; the out-of-distribution split, if there is one, by another."""
+    """Splits with tasks drawn by functions.
+
+    Args:
+        draw: Draws the tasks of all splits except out-of-distribution.
+        outside: Draws out-of-distribution tasks; without it there is no such split.
+    """
 
     kind = "disjoint"
 
@@ -28,6 +33,7 @@ class DrawnSplits:
         self.names = SPLITS[:3] if outside is None else SPLITS
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split; raises FamilyError if there is no such split."""
         check_split(split, self.names)
         drawn = self._outside if split == "out-of-distribution" else self._draw
         assert drawn is not None
@@ -35,9 +41,16 @@ class DrawnSplits:
 
 
 def pearl_lists(draw: Draw, outside: Draw | None, *, training: int, test: int) -> ListedSplits:
-    """PEARL's division of tasks drawn with seed 1337: the first for training, the next for test; ours come after them.
+    """PEARL's division of tasks drawn with seed 1337: the first are for training, the next for test.
 
-    The lists are the published ones where `draw` makes the published calls of NumPy's legacy generator.
+    The lists are the published ones if `draw` makes the published calls of NumPy's legacy generator. The other splits
+    are drawn after them.
+
+    Args:
+        draw: Draws tasks.
+        outside: Draws out-of-distribution tasks; without it there is no such split.
+        training: Number of training tasks.
+        test: Number of test tasks.
     """
     generator = np.random.RandomState(PEARL_SEED)
     published = draw(generator, training + test)
@@ -54,14 +67,22 @@ def pearl_lists(draw: Draw, outside: Draw | None, *, training: int, test: int) -
 
 
 def uniform(name: str, low: float, high: float, shape: tuple[int, ...] = ()) -> Draw:
-    """One entry, uniform in a box."""
+    """A function that draws one task entry uniformly in a box.
+
+    Args:
+        name: Name of the entry.
+        low: Lower bound.
+        high: Upper bound.
+        shape: Shape of the entry.
+    """
     return lambda rng, n: {name: rng.uniform(low, high, (n, *shape)).astype(np.float32)}
 
 
 def directions(name: str) -> Draw:
-    """Unit vectors at a uniform angle."""
+    """A function that draws unit vectors in the plane at uniform angles."""
     return lambda rng, n: {name: on_circle(rng.uniform(0, 2 * np.pi, n))}
 
 
 def on_circle(angles: np.ndarray) -> np.ndarray:
+    """Points on the unit circle, float32, shape (*angles.shape, 2)."""
     return np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)

@@ -20,23 +20,24 @@ ACTIONS = 5
 
 
 class RandomMDPs:
-    """Transitions Dirichlet(1) and mean rewards N(1, 1); out of distribution Dirichlet(0.1) and N(1, 2^2)."""
+    """Transitions are Dirichlet(1) and mean rewards N(1, 1); out of distribution Dirichlet(0.1) and N(1, 2^2)."""
 
     kind = "disjoint"
     names = SPLITS
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split; raises FamilyError if there is no such split."""
         check_split(split, self.names)
         concentration, deviation = (0.1, 2.0) if split == "out-of-distribution" else (1.0, 1.0)
         transitions, rewards = [], []
-        for _ in range(n):  # task by task, so that more draws begin with the same tasks
+        for _ in range(n):  # task by task, so that a larger n begins with the same tasks
             transitions.append(rng.dirichlet(np.full(STATES, concentration), (STATES, ACTIONS)))
             rewards.append(rng.normal(1.0, deviation, (STATES, ACTIONS)))
         return {"transitions": np.array(transitions, np.float32), "rewards": np.array(rewards, np.float32)}
 
 
 class TabularMDP(AnalyticFamily):
-    """10 states, observed one-hot, and 5 actions; starts in state 0; reward N(mean, 1); horizon 10."""
+    """10 states, observed one-hot, and 5 actions; the start is state 0, the reward N(mean, 1), the horizon 10."""
 
     name = "tabular-mdp"
     horizon = 10
@@ -56,6 +57,7 @@ class TabularMDP(AnalyticFamily):
     }
 
     def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """State 0."""
         import torch
 
         state = torch.zeros(noise.shape[:-1], dtype=torch.int64, device=noise.device)
@@ -64,6 +66,7 @@ class TabularMDP(AnalyticFamily):
     def step(
         self, task: Mapping[str, Tensor], state: Tensor, action: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw the next state and the reward."""
         import torch
 
         cumulative = task["transitions"].cumsum(-1).flatten(-3, -2)
@@ -71,7 +74,7 @@ class TabularMDP(AnalyticFamily):
         taken = (state * ACTIONS + action.long())[..., None]
         mean = torch.take_along_dim(means, taken, -1).squeeze(-1)
         row = torch.take_along_dim(cumulative, taken[..., None], -2).squeeze(-2)
-        # The last bound is left out: rounding must not lead to a state beyond it.
+        # Without the last bound, so that rounding cannot lead to a state beyond it.
         following = (noise[..., :1] > row[..., :-1]).sum(-1)
         reward = mean + torch.special.ndtri(noise[..., 1])
         return following, self._observed(following, noise), reward, torch.zeros_like(following, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""How a model adapts to tasks: the contracts `Problem`, `Adapter` and `Setup`, and the one loop of adaptation."""
+"""Adaptation of a model to tasks: the contracts `Problem`, `Adapter` and `Setup`, and the adaptation loop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How parameters adapt to one task, for all tasks at once: the contract, and the gradient steps of the inner loop.
+"""The contract of adapters, and the gradient step of the inner loop, for all tasks at once.
 
-A loss maps (task parameters, data) to one value a task. Tasks share nothing, so the sum over tasks is
-differentiated: each task's gradient is its own, where a mean would divide the learning rate by their number.
+A loss maps (task parameters, data) to one value per task. The inner loop differentiates the sum over tasks: tasks share
+no parameters, so each task gets its own gradient, whereas a mean would divide it by the number of tasks.
 """
 
 from __future__ import annotations
@@ -20,83 +20,113 @@ from metarl.core.prng import Key
 from metarl.families.tasks import Tasks
 
 Loss = Callable[[TaskParams, Any], Tensor]
-"""A function of task parameters and data with one value a task, shape (tasks,)."""
+"""A function of task parameters and data with one value per task, shape (tasks,)."""
 
 
 class AdaptState(NamedTuple):
-    """Where the adaptation of every task stands."""
+    """State of the adaptation of every task."""
 
     params: TaskParams
     step: int = 0
-    """Steps taken so far."""
+    """Number of adaptation steps taken."""
     memory: Any = {}  # noqa: RUF012 (never changed in place)
-    """Carried from step to step beside the parameters: an optimiser's moments, a policy's memory, a posterior."""
+    """State other than parameters: an optimiser's moments, a policy's memory, a posterior."""
     used: Int[Tensor, " tasks"] | int = 0
-    """Data that each task has adapted to so far, in the problem's unit (environment steps)."""
+    """Amount of data that each task has adapted to, in the problem's unit (environment steps)."""
 
 
 class Adapter(Protocol):
-    """How a model adapts to tasks: by gradient steps, by memory, by inference, or by another library's `learn`."""
+    """Protocol of a model's adaptation: by gradient steps, by memory, by inference, or by another library's `learn`."""
 
     def add_state(self, theta: Params) -> Params:
-        """An untrained theta with the entries that the adapter itself keeps in it."""
+        """Add the adapter's own entries to an untrained theta."""
         ...
 
     def initial(self, theta: Params, tasks: Tasks, key: Key) -> AdaptState:
-        """Every task before any data."""
+        """State of every task before any data.
+
+        Args:
+            theta: The initialisation.
+            tasks: The tasks to adapt to.
+            key: Position of the adapter's random numbers.
+        """
         ...
 
     def policy(self, state: AdaptState) -> tuple[TaskParams, Any]:
-        """Parameters and memory to act with."""
+        """Parameters and memory with which data is collected."""
         ...
 
     def observe(self, problem: Problem, state: AdaptState, collected: Collected) -> AdaptState:
-        """The state after one step of adaptation to what was collected."""
+        """State after one adaptation step.
+
+        Args:
+            problem: Provides the inner loss.
+            state: The state with which the data was collected.
+            collected: The data.
+        """
         ...
 
     def carried(self, theta: Params, state: AdaptState) -> Params:
-        """Entries of theta that the next meta-iteration starts with, given how the tasks of this one ended."""
+        """Entries of theta for the next meta-iteration, as a function of the final states of this one."""
         ...
 
     def close(self, state: AdaptState) -> None:
-        """Release what a state holds."""
+        """Release resources of a state."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Entries of a result about the adapter, such as its rates."""
+        """Entries about the adapter in the result of an evaluation, such as its learning rates."""
         ...
 
 
 class GradientAdapter(Adapter, Protocol):
-    """An adapter by gradient steps; `first_order` drops the gradient's own derivative."""
+    """Protocol of an adapter by gradient steps."""
 
     @property
-    def first_order(self) -> bool: ...
+    def first_order(self) -> bool:
+        """Whether the gradient counts as a constant, so that no second derivatives are taken."""
+        ...
 
     def adapted(self, params: TaskParams) -> list[str]:
-        """Names of the parameters that adapt; the others stay as in theta."""
+        """Names of the parameters that adapt; the others keep their values in theta."""
         ...
 
     def update(self, state: AdaptState, gradient: TaskParams) -> tuple[TaskParams, TaskParams]:
-        """New values of the adapted parameters, given their gradient, and the optimiser's state after the step."""
+        """One optimiser step.
+
+        Args:
+            state: The state before the step.
+            gradient: Gradient of the inner loss with respect to the adapted parameters.
+
+        Returns:
+            New values of the adapted parameters, and the optimiser's state.
+        """
         ...
 
 
 def stack(theta: Params, tasks: int) -> TaskParams:
-    """The same initialisation for every task, as a view with a leading `tasks` axis.
+    """Repeat the initialisation for every task, as views with a leading `tasks` axis.
 
-    Context parameters start from zero for every task and are not learned, so no gradient reaches their start: a learned
-    start would be a bias of the layer that reads them (Zintgraf et al. 2019, section 3.2). No gradient reaches the
-    observations' statistics or an adapter's own entries either.
+    Context parameters start at zero for every task and are not learned, so their start is detached; a learned start
+    would be equivalent to a bias of the first layer (Zintgraf et al. 2019, section 3.2). Observation statistics and an
+    adapter's own entries are detached too.
+
+    Args:
+        theta: The initialisation.
+        tasks: Number of tasks.
+
+    Example:
+        >>> stack({"weight": torch.zeros(3)}, 2)["weight"].shape
+        torch.Size([2, 3])
     """
     fixed = [name for name in theta if name == CONTEXT or name.startswith((STATISTICS, MEMORY))]
     stacked = broadcast_to_tasks(theta, tasks)
-    # Detached afterwards: across ranks all parameters are broadcast by one differentiable function.
+    # Detached afterwards, since a single differentiable function broadcasts all parameters across ranks.
     return stacked | {name: stacked[name].detach() for name in fixed}
 
 
 def initial_state(theta: Params, tasks: int) -> AdaptState:
-    """Every task at the initialisation."""
+    """State in which every task has the parameters of theta."""
     return AdaptState(stack(theta, tasks))
 
 
@@ -104,10 +134,18 @@ def adapt_step(loss: Loss, state: AdaptState, support: Any, adapter: GradientAda
     """One gradient step of every task on its own support data; differentiable in the parameters.
 
     Args:
-        loss: The inner loss, a value a task.
-        state: Where the tasks stand.
-        support: The data that the loss takes.
-        adapter: Chooses what adapts and how far.
+        loss: The inner loss, one value per task.
+        state: The state before the step.
+        support: The data of the loss.
+        adapter: Chooses the parameters that adapt and computes the update.
+
+    Example:
+        >>> from metarl.adaptation import GradientDescent
+        >>> state = AdaptState({"x": torch.tensor([[1.0], [2.0]])})
+        >>> square = lambda params, data: (params["x"] ** 2).sum(1)
+        >>> adapt_step(square, state, None, GradientDescent(lr=0.25)).params["x"]
+        tensor([[0.5000],
+                [1.0000]])
     """
     start = {name: value.detach() for name, value in state.params.items()} if adapter.first_order else state.params
     chosen = {name: start[name] for name in adapter.adapted(start)}
@@ -119,10 +157,20 @@ def adapt_step(loss: Loss, state: AdaptState, support: Any, adapter: GradientAda
 def replay_steps(
     loss: Loss, theta: Params, supports: Sequence[Any], adapter: GradientAdapter, tasks: int
 ) -> Iterator[AdaptState]:
-    """The states of adaptation as functions of theta: before the first support, and after each of them.
+    """Repeat adaptation on recorded support data, as differentiable functions of theta.
 
-    Stands reverse-mode and forward-mode differentiation (Finn et al. 2017, algorithm 3, line 7 for any number
-    of steps).
+    This is algorithm 3, line 7 of Finn et al. (2017), for any number of steps. The states support reverse-mode and
+    forward-mode differentiation.
+
+    Args:
+        loss: The inner loss, one value per task.
+        theta: The initialisation.
+        supports: The data of each step.
+        adapter: Chooses the parameters that adapt and computes the updates.
+        tasks: Number of tasks.
+
+    Yields:
+        The state before the first step and after each step.
     """
     state = initial_state(theta, tasks)
     yield state
@@ -132,6 +180,14 @@ def replay_steps(
 
 
 def replay(loss: Loss, theta: Params, supports: Sequence[Any], adapter: GradientAdapter, tasks: int) -> TaskParams:
-    """The adapted parameters as one function of theta; with no supports, theta for every task."""
+    """Adapted parameters as a differentiable function of theta: the last state of `replay_steps`.
+
+    Args:
+        loss: The inner loss, one value per task.
+        theta: The initialisation.
+        supports: The data of each step; without any the result is theta for every task.
+        adapter: Chooses the parameters that adapt and computes the updates.
+        tasks: Number of tasks.
+    """
     *_, last = replay_steps(loss, theta, supports, adapter, tasks)
     return last.params

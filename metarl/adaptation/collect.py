@@ -1,4 +1,4 @@
-"""The one loop of adaptation: collect data with what has been adapted so far, adapt to it, and so on."""
+"""The adaptation loop: collect data with the current parameters, adapt to it, repeat."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ def adapt(
     query: bool = True,
     phase: Phases | None = None,
 ) -> Iterator[tuple[AdaptState, Collected | None]]:
-    """Adapt theta to every task: each step's data comes from what was adapted before it.
+    """Adapt theta to every task; the data of each step is collected with the parameters before it.
 
-    Yields `steps + 1` pairs of a state and the data that was collected with it. Where theta requires gradients the
-    steps are recorded, so the parameters of later states can be differentiated.
+    If theta requires gradients, autograd records the steps, and the parameters of later states can be differentiated.
 
     Args:
         problem: Collects the data.
         theta: The initialisation.
         tasks: The meta-batch.
-        key: Position of the random numbers; step k collects at `key.at(k)`.
-        adapter: How the model adapts.
-        steps: Adaptation steps.
-        query: Whether data is collected after the last step; without it the last pair has None.
+        key: Position of the random numbers; step k collects at `key.at_step(k)`.
+        adapter: The adaptation method.
+        steps: Number of adaptation steps.
+        query: Whether data is also collected after the last step.
         phase: Clock of the phases "collect" and "adapt".
+
+    Yields:
+        `steps` + 1 pairs of a state and the data that was collected with it; without `query` the last has None.
     """
     phase = phase or Phases()
     state = adapter.initial(theta, tasks, key)
@@ -52,7 +54,7 @@ def adapt(
                 return
             with phase("collect"), torch.no_grad():
                 params, memory = adapter.policy(state)
-                collected = problem.collect(params, tasks, key.at(step), memory)
+                collected = problem.collect(params, tasks, key.at_step(step), memory)
             yield state, collected
             if step < steps:
                 with phase("adapt"):
@@ -62,29 +64,29 @@ def adapt(
 
 
 class Adaptation(NamedTuple):
-    """Data and outcome of one meta-iteration's adaptation, for an outer update."""
+    """Data and result of the adaptation of one meta-iteration, for an outer update."""
 
     params: TaskParams
     """Parameters of each task after the last step."""
     supports: list[Any]
     """The data of each step."""
     query: Any
-    """Data collected with `params`; None where it was not asked for."""
+    """Data collected with `params`; None if none was requested."""
     returns: list[Tensor | None]
-    """Mean performance before and after each step; None after the last where there is no query."""
+    """Mean performance before the first and after each step; None after the last step without query data."""
     transitions: Tensor
-    """Those of all tasks in all steps. With a seed axis, returns and transitions are each seed's."""
+    """Number of transitions of all tasks in all steps. With a seed axis, returns and transitions are per seed."""
     objective: Tensor
-    """Objective of the last data that was collected, for each task (see `Collected`)."""
+    """Objective of the last collected data, for each task (see `Collected`)."""
     successes: list[Tensor | None]
-    """Mean success rates at the same points; None where the environments do not report success."""
+    """Mean success rates at the same points; None if the environments do not report success."""
     observed: Tensor | None
-    """Moments of all observations of all tasks, where the policy keeps statistics of them."""
+    """Moments of all observations of all tasks; None if the policy keeps no statistics of them."""
     carried: Params
     """Entries of theta that the adapter keeps from iteration to iteration; an outer update adds them to its own."""
 
     def metrics(self) -> dict[str, Any]:
-        """The entries of metrics that every outer update reports of its data."""
+        """Metrics of the data, which every outer update reports."""
         known = {"success": self.successes} if any(value is not None for value in self.successes) else {}
         seen = {} if self.observed is None else {"observed": self.observed}
         return {"return": self.returns, **known, **seen, "transitions": self.transitions}
@@ -101,7 +103,18 @@ def collect_adaptation(
     *,
     query: bool = True,
 ) -> Adaptation:
-    """Run `adapt` to its end and keep what an outer update needs; the arguments are those of `adapt`."""
+    """Run `adapt` to its end and gather the data and averages for an outer update.
+
+    Args:
+        problem: Collects the data.
+        theta: The initialisation.
+        tasks: The meta-batch.
+        key: Position of the random numbers; step k collects at `key.at(k)`.
+        adapter: The adaptation method.
+        steps: Number of adaptation steps.
+        phase: Clock of the phases "collect" and "adapt".
+        query: Whether data is also collected after the last step.
+    """
     gathered: list[Collected] = []
     returns: list[Tensor | None] = []
     successes: list[Tensor | None] = []

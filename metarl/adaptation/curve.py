@@ -18,17 +18,17 @@ from metarl.core.prng import Key
 from metarl.families.tasks import Tasks, number_of_tasks, take_tasks
 
 BLOCK = 50
-"""Tasks adapted at once, at most. Part of the position of random numbers, so it is not an option."""
+"""Maximum number of tasks that adapt at once. It is part of the position of random numbers, hence not an option."""
 
 
 class AdaptationCurve(NamedTuple):
-    """Performance of every task before and after each adaptation step, and the data that the steps used."""
+    """Performance of every task before the first and after each adaptation step, and the amount of data used."""
 
     per_task: Float[Tensor, "tasks points"]
     transitions: list[float]
-    """Mean transitions that one task had adapted to at each point of the curve."""
+    """Mean number of transitions that one task had adapted to at each point of the curve."""
     successes: Float[Tensor, "tasks points"] | None = None
-    """Success rates at the same points; None where the environments do not report success."""
+    """Success rates at the same points; None if the environments do not report success."""
 
 
 def adaptation_curve(
@@ -41,20 +41,20 @@ def adaptation_curve(
     progress: Callable[[int, int], None] = lambda done, total: None,
     part: slice | None = None,
 ) -> AdaptationCurve:
-    """Adapt theta to every task for `steps` steps, and measure the data of every step.
+    """Adapt theta to every task, and measure the performance of the data of every step.
 
-    Point 0 is zero-shot. A task whose parameters diverge has NaN from there on.
+    Point 0 is zero-shot performance. A task whose parameters diverge has NaN from that point on.
 
     Args:
-        problem: Collects the data. Attributes bound how many tasks it is given at once: `tasks_at_once`, for the sake
-            of memory, and `block`, which is also part of the position of random numbers (default: `BLOCK`).
+        problem: Collects the data. Two attributes limit the number of tasks in one call: `tasks_at_once` limits memory,
+            and `block` is also part of the position of random numbers (default: `BLOCK`).
         theta: The initialisation.
         tasks: The held-out tasks.
         key: Position of the random numbers.
-        adapter: How the model adapts.
-        steps: Adaptation steps.
-        progress: Called with the points measured so far and their number in all.
-        part: Measure a part of the tasks, as it is among all of them.
+        adapter: The adaptation method.
+        steps: Number of adaptation steps.
+        progress: Called with the number of measured points and the number of all points.
+        part: Tasks to measure (default: all); their random numbers are those of a measurement of all tasks.
     """
     n = number_of_tasks(tasks)
     part = part or slice(0, n)
@@ -81,7 +81,7 @@ def adaptation_curve(
 
 
 def _blocks(n: int, part: slice, size: int, at_once: int) -> Iterator[slice]:
-    """The part's tasks in blocks of `size`, each cut into pieces of `at_once` tasks at most."""
+    """Slices of the part's tasks: blocks of `size`, cut into pieces of at most `at_once` tasks."""
     stride = min(size, at_once)
     for start in (first + i for first in range(0, n, size) for i in range(0, size, stride)):
         block = slice(max(start, part.start), min(start + stride, start - start % size + size, part.stop))
@@ -90,7 +90,7 @@ def _blocks(n: int, part: slice, size: int, at_once: int) -> Iterator[slice]:
 
 
 class _Guarded:
-    """A problem that collects with theta, in place of parameters that have diverged, and notes whose have."""
+    """A problem that replaces diverged parameters by theta when it collects, and records the indices of those tasks."""
 
     def __init__(self, problem: Problem, theta: Params) -> None:
         self.problem, self.theta = problem, theta

@@ -12,13 +12,31 @@ from metarl.core.prng import Key
 
 
 def initial_theta(adapter: Adapter, model: Model, seed: int, device: torch.device, dtype: torch.dtype) -> Params:
-    """The untrained initialisation of a seed: the model's parameters, and the adapter's own entries."""
+    """The untrained initialisation: the model's parameters and the adapter's own entries.
+
+    Args:
+        adapter: Adds its own entries.
+        model: Draws the parameters.
+        seed: Seed of the draws.
+        device: Device of the result.
+        dtype: Floating-point type of the result.
+    """
     drawn = model.initialise(Key.from_seed(seed).at("initialisation"))
     return adapter.add_state({name: value.to(device, dtype) for name, value in drawn.items()})
 
 
 def as_trained(adapter: Adapter, model: Model, loaded: Params, where: str) -> Params:
-    """Loaded parameters in the model's own order; raises RunError where names, shapes or values do not fit."""
+    """Check loaded parameters against the model, and return them in the model's order.
+
+    Args:
+        adapter: Determines further expected entries.
+        model: Determines the expected names and shapes.
+        loaded: The parameters.
+        where: Start of error messages.
+
+    Raises:
+        RunError: Names or shapes differ from the model's, or a value is not finite.
+    """
     expected = adapter.add_state(model.initialise(Key(0)))
     if set(expected) != set(loaded):
         raise RunError(f"{where}: parameters {sorted(set(expected) ^ set(loaded))} do not fit the model")
@@ -32,7 +50,19 @@ def as_trained(adapter: Adapter, model: Model, loaded: Params, where: str) -> Pa
 
 
 def fitting(loaded: State, expected: State, where: str) -> State:
-    """A loaded state, if it has the tensors of the expected one; raises RunError for others, shapes or types."""
+    """Check a loaded state against an expected one.
+
+    Args:
+        loaded: The state, with its own order of entries.
+        expected: A state with the expected names, shapes and types.
+        where: Start of error messages.
+
+    Returns:
+        The entries of the loaded state that are expected, in the expected order.
+
+    Raises:
+        RunError: An entry is missing, has another shape or type, or is not finite.
+    """
     for part, params in expected.items():
         found = loaded.get(part, {})
         for name, value in params.items():

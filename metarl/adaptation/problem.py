@@ -1,6 +1,6 @@
-"""The contract between outer updates and what they learn from: collect data, and losses of parameters on it.
+"""The contract between outer updates and their learning problem: data collection, and losses of parameters on data.
 
-Reinforcement learning is one such problem; supervised few-shot tasks are another, with the same methods.
+Reinforcement learning implements it, and so do supervised few-shot tasks.
 """
 
 from __future__ import annotations
@@ -17,89 +17,96 @@ from metarl.families.tasks import Tasks
 
 
 class Collected(NamedTuple):
-    """Data of one step of adaptation, with what each task reached and used.
+    """Data of one adaptation step, with the performance of each task and the amount of data.
 
-    `performance` is the mean return of a task's episodes (higher is better), or another measure of the problem's.
+    `performance` is the mean return of a task's episodes, or another metric of the problem; higher is better.
     """
 
     data: Any
     performance: Float[Tensor, " tasks"]
     transitions: Int[Tensor, " tasks"]
     objective: Float[Tensor, " tasks"]
-    """What the outer update is to raise, in its own units: mean discounted return, or minus the query loss."""
+    """Objective that the outer update maximises: the mean discounted return, or minus the query loss."""
     success: Float[Tensor, " tasks"] | None = None
-    """Share of each task's episodes that succeeded; None where the environments do not report success."""
+    """Fraction of each task's episodes that succeeded; None if the environments do not report success."""
     observed: Float[Tensor, "tasks moments"] | None = None
-    """Moments of each task's observations (`metarl.rl.normalisation`), where the policy keeps statistics of them."""
+    """Moments of each task's observations (`metarl.rl.normalisation`); None if the policy keeps no statistics."""
     memory: Any = None
-    """The policy's memory after the last step; None for policies without one."""
+    """The policy's memory after the last step; None for policies without memory."""
 
 
 class Distribution(Protocol):
-    """A distribution over outputs for every task, a named tuple of tensors (tasks, ...)."""
+    """Protocol of a distribution over outputs for every task: a named tuple of tensors (tasks, ...)."""
 
     def __iter__(self) -> Iterator[Tensor]: ...
 
     def log_prob(self, outputs: Tensor) -> Tensor:
-        """Log-probability of outputs, one number a row."""
+        """Log-probability of outputs, one number per row."""
         ...
 
     def kl_from(self, old: Self) -> Tensor:
-        """KL(old || self), one number a row."""
+        """KL(old || self), one number per row."""
         ...
 
     def fisher_product(self, tangent: Self) -> Self:
-        """Fisher information of the distribution's parameters, times a tangent."""
+        """Product of the Fisher information of the distribution's parameters with a tangent."""
         ...
 
 
 class Problem(Protocol):
-    """The contract between outer updates and whatever they learn from. Losses have shape (tasks,)."""
+    """Protocol of a learning problem. Losses have shape (tasks,)."""
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
-        """Fresh data of every task under its own parameters; a policy with memory begins with `memory`."""
+        """Collect new data of every task under its own parameters.
+
+        Args:
+            params: Parameters with a leading `tasks` axis.
+            tasks: The tasks.
+            key: Position of the random numbers.
+            memory: Initial memory of a policy with memory.
+        """
         ...
 
     def inner_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]:
-        """The loss that adaptation descends on."""
+        """Loss of adaptation."""
         ...
 
     def outer_loss(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]:
-        """The loss that the outer update descends on."""
+        """Loss of the outer update."""
         ...
 
 
 class SampledProblem(Problem, Protocol):
-    """A problem whose data depends on the parameters that it was collected with."""
+    """A problem whose data depends on the parameters with which it was collected."""
 
     def log_likelihood(self, params: TaskParams, data: Any) -> Float[Tensor, " tasks"]:
-        """Mean log-probability of what was sampled into each task's data."""
+        """Mean log-probability of each task's sampled data."""
         ...
 
 
 class DistributionalProblem(Problem, Protocol):
-    """A problem whose parameters define a distribution over outputs, as trust regions need."""
+    """A problem whose parameters define a distribution over outputs; trust regions need one."""
 
     def distribution(self, params: TaskParams, data: Any) -> Distribution:
-        """The distribution over outputs for the inputs of the data."""
+        """Distribution over outputs for the inputs of the data."""
         ...
 
     def loss_of(self, distribution: Distribution, data: Any) -> Float[Tensor, " tasks"]:
-        """The outer loss of a distribution."""
+        """Outer loss of a distribution."""
         ...
 
     def divergence(self, distribution: Distribution, old: Distribution, data: Any) -> Float[Tensor, " tasks"]:
-        """KL(old || new) averaged over each task's data."""
+        """KL(old || new), averaged over each task's data."""
         ...
 
     def subsample(self, data: Any, stride: int) -> Any:
-        """Every stride-th part of each task's data."""
+        """Every stride-th row of each task's data."""
         ...
 
 
 class ClippedProblem(DistributionalProblem, Protocol):
-    """A problem whose outer loss can be clipped, as PPO does."""
+    """A problem with an outer loss that can be clipped, as in PPO."""
 
     def clipped_loss(self, params: TaskParams, data: Any, clip: float) -> Float[Tensor, " tasks"]:
-        """The outer loss with likelihood ratios clipped to [1 - clip, 1 + clip]."""
+        """Outer loss with likelihood ratios clipped to [1 - clip, 1 + clip]."""
         ...

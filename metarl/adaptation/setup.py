@@ -1,4 +1,4 @@
-"""The contract between a training and its tasks: the problem they pose, the model that learns, how it adapts."""
+"""The contract between a training and its tasks: problem, model and adapter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metarl.families.tasks import Tasks
 
 
 class Model(Protocol):
-    """Whatever has parameters to learn: a policy or a network."""
+    """Protocol of a model with parameters to learn: a policy or a network."""
 
     def initialise(self, key: Key) -> Params:
         """Untrained parameters, float64."""
@@ -30,12 +30,12 @@ class ClosableProblem(Problem, Protocol):
     """A problem that holds resources until it is closed."""
 
     def close(self) -> None:
-        """Release them."""
+        """Release the resources."""
         ...
 
 
 class Setup(Protocol):
-    """The tasks of a configuration, the problem that they pose, the model that learns, and how it adapts."""
+    """Protocol of the parts that a configuration describes: tasks, problem, model and adapter."""
 
     name: str
     variant: str | None
@@ -44,38 +44,43 @@ class Setup(Protocol):
     task_space: spaces.Dict
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        """n tasks of a split."""
+        """Draw n tasks of a split."""
         ...
 
     def problem(self, *, training: bool) -> Any:
-        """The `ClosableProblem` of meta-training, or the one that adaptation is measured on."""
+        """The `ClosableProblem` of meta-training, or that of evaluation."""
         ...
 
     def adapter(self, lr: float | None = None, later_lr: float | None = None) -> Adapter:
-        """How the model adapts to a task, at other rates than those of training where they are given."""
+        """The adapter, with the learning rates of training unless others are given."""
         ...
 
     def at_test(self, theta: Params, key: Key) -> Params:
-        """The initialisation that held-out tasks adapt from."""
+        """The initialisation for held-out tasks."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Entries of a checkpoint's manifest about the tasks."""
+        """Entries about the tasks in a checkpoint's manifest."""
         ...
 
     def budget(self, steps: int) -> dict[str, Any]:
-        """Entries of a result about the data that `steps` steps of adaptation are granted."""
+        """Entries about the data budget of `steps` adaptation steps in the result of an evaluation."""
         ...
 
     def protocol(self) -> Mapping[str, Any]:
-        """Entries of a result that a reader must know to compare it with others."""
+        """Entries about the experimental protocol in the result of an evaluation."""
         ...
 
     def close(self) -> None:
-        """Release what the setup holds."""
+        """Release resources."""
         ...
 
 
 def open_setup(module: str, config: RunConfig) -> Setup:
-    """The setup of a configuration, by the function `setup` of a module that the algorithm or its kind names."""
+    """Build the setup of a configuration.
+
+    Args:
+        module: Name of a module with a function `setup(config)`.
+        config: The configuration.
+    """
     return importlib.import_module(module).setup(config)  # type: ignore[no-any-return]

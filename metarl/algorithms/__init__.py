@@ -1,4 +1,4 @@
-"""One file an outer update; each has a `meta_step` that shows the whole algorithm."""
+"""Outer updates, one module each, with functions `initial_state` and `meta_step`; and their common parts."""
 
 from __future__ import annotations
 

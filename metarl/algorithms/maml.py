@@ -19,6 +19,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: MamlConfig) -> State:
+    """theta, and Adam's moments."""
     return adam_state(theta)
 
 
@@ -31,13 +32,25 @@ def meta_step(
     config: MamlConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """One Adam step along the meta-gradient of the query loss, differentiated through all inner steps.
+    """One Adam step on the query loss, differentiated through all inner steps.
 
-    With `inner.first_order` the inner gradients are constants: first-order MAML (section 5.2). The estimator `e-maml`
-    adds the score of the support data (Stadie et al. 2018).
+    With `inner.first_order` the inner gradients count as constants: first-order MAML (section 5.2). The estimator
+    `e-maml` adds the score-function term of the support data (Stadie et al. 2018).
+
+    Args:
+        state: theta and Adam's moments.
+        problem: Collects the data and defines the losses.
+        tasks: The meta-batch, or this rank's share of it.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
-    # The graph of the adaptation is recorded as it happens, so that nothing is computed twice.
+    # theta requires gradients during adaptation, so that its graph is recorded and nothing is computed twice.
     theta = requires_grad(state["theta"])
     data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase)
 

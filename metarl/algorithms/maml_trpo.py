@@ -17,7 +17,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: MamlTrpoConfig) -> State:
-    """TRPO carries nothing from one iteration to the next but theta."""
+    """theta alone: TRPO has no optimiser state."""
     return {"theta": theta}
 
 
@@ -30,10 +30,22 @@ def meta_step(
     config: MamlTrpoConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """One outer update of theta on a meta-batch of tasks.
+    """One trust-region step on the query loss, differentiated through all inner steps.
 
-    Every inner step collects fresh support episodes with the parameters adapted so far; the query episodes come
-    from the parameters after the last step. The meta-gradient differentiates through all inner steps.
+    Every inner step collects new support episodes with the current parameters of each task. The query episodes are
+    collected with the parameters after the last step.
+
+    Args:
+        state: theta.
+        problem: Collects the data and defines the losses.
+        tasks: The meta-batch, or this rank's share of it.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed; not used.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
     theta = state["theta"]

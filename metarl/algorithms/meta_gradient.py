@@ -1,4 +1,4 @@
-"""Gradients of losses of adapted parameters with respect to theta."""
+"""Gradients with respect to theta of losses of adapted parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metarl.core.collectives import global_num_tasks, repeat_per_task, sum_over_
 from metarl.core.params import Params
 
 ROUNDING = 1e-5
-"""A deviation of objectives below this part of their mean counts as rounding."""
+"""A standard deviation of objectives below this fraction of their mean counts as rounding."""
 
 
 def requires_grad(theta: Params) -> Params:
@@ -24,16 +24,29 @@ def requires_grad(theta: Params) -> Params:
 
 
 def grad(value: Tensor, leaves: Params) -> Params:
-    """Gradient of a scalar with respect to leaves; zero for those that it does not depend on.
+    """Gradient of a scalar with respect to leaves; zero for leaves that do not affect it.
 
-    With a seed axis there is one scalar per seed, and cross-seed gradients are zero.
+    With a seed axis there is one scalar per seed; cross-seed gradients are zero.
+
+    Args:
+        value: The scalar, or one scalar per seed.
+        leaves: Tensors that require gradients.
     """
     slopes = torch.autograd.grad(value.sum(), list(leaves.values()), materialize_grads=True)
     return dict(zip(leaves, slopes, strict=True))
 
 
 def value_and_grad(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Tensor, Params]:
-    """Value and gradient of a scalar function of theta."""
+    """Value and gradient of a scalar function of theta.
+
+    Args:
+        loss: The function; with a seed axis it returns one scalar per seed.
+        theta: The parameters.
+
+    Example:
+        >>> value_and_grad(lambda theta: (theta["x"] ** 2).sum(), {"x": torch.tensor([3.0])})
+        (tensor(9.), {'x': tensor([6.])})
+    """
     leaves = requires_grad(theta)
     value = loss(leaves)
     return value.detach(), grad(value, leaves)
@@ -42,12 +55,20 @@ def value_and_grad(loss: Callable[[Params], Tensor], theta: Params) -> tuple[Ten
 def score_function_term(
     problem: SampledProblem, theta: Params, supports: list[Any], objective: Tensor, adapter: GradientAdapter
 ) -> Float[Tensor, " tasks"]:
-    """The part of the meta-gradient that comes from theta choosing the support data (Stadie et al. 2018, equation 4).
+    """Loss term for the dependence of the support data on theta (E-MAML, Stadie et al. 2018, equation 4).
 
-    -credit * log p(supports), where log p is the mean over the actions of each step, summed over the steps, and the
-    credit is the query data's objective, standardised over the meta-batch. Its gradient is that of
-    -(objective - baseline) * log p(actions) times a positive number that all tasks share where they have equally many
-    support actions; the baseline is the mean objective of the other tasks. For a single task it is zero.
+    The term is -credit * log p(supports). Here log p is the mean over the actions of each step, summed over steps, and
+    the credit is the objective of the query data, standardised over the meta-batch. The paper's term is
+    -(objective - baseline) * log p(actions); with the mean objective of the other tasks as baseline, the gradients
+    differ by a positive factor. All tasks share this factor if they have equally many support actions. For a single
+    task the term is zero.
+
+    Args:
+        problem: Defines inner loss and log-likelihood.
+        theta: The initialisation, which requires gradients.
+        supports: The data of each inner step.
+        objective: Objective of the query data.
+        adapter: The inner loop.
     """
     credit = standardised_over_tasks(objective)
     states = replay_steps(problem.inner_loss, theta, supports, adapter, len(objective))
@@ -58,10 +79,7 @@ def score_function_term(
 
 
 def standardised_over_tasks(values: Float[Tensor, " tasks"]) -> Float[Tensor, " tasks"]:
-    """(value - mean) / deviation, both over all tasks of the meta-batch, of all ranks; not to be differentiated.
-
-    Zero where all values are the same.
-    """
+    """(value - mean) / standard deviation over the meta-batch of all ranks, detached; zero if all values are equal."""
     n = global_num_tasks(len(values))
     mean = repeat_per_task(sum_over_tasks(values) / n, len(values))
     centred = values.detach() - mean

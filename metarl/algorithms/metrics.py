@@ -1,4 +1,4 @@
-"""What an outer update reports of an iteration."""
+"""Metrics of an iteration."""
 
 from __future__ import annotations
 
@@ -14,16 +14,27 @@ from metarl.core.seed_axis import flat, seeds_axis
 from metarl.core.timing import Phases
 
 Metrics = dict[str, Any]
+"""Metrics by name: numbers, tensors, and nested lists and dictionaries of them."""
 
 
 def norm(gradient: Params) -> Float[Tensor, "*seeds"]:
+    """Euclidean norm of a gradient over all parameters.
+
+    Example:
+        >>> norm({"a": torch.tensor([3.0]), "b": torch.tensor([4.0])})
+        tensor(5.)
+    """
     return torch.sqrt(sum((flat(g.square()).sum(-1) for g in gradient.values()), torch.zeros(())))
 
 
 def to_metrics(values: Metrics, phase: Phases) -> Metrics:
-    """Metrics of an iteration with the seconds of its phases, and the bytes exchanged where there are several ranks.
+    """Add the seconds of each phase, and the bytes sent to other ranks, to the metrics of an iteration.
 
-    Tensors become numbers, but where several seeds are trained at once, each of which has its own.
+    Tensors become numbers. With a seed axis they stay tensors with one entry per seed.
+
+    Args:
+        values: Metrics by name.
+        phase: Clock of the iteration.
     """
     seconds = {name: round(seconds, 6) for name, seconds in phase.seconds.items()}
     bytes_sent = {"exchanged_bytes": phase.bytes_sent} if any(phase.bytes_sent.values()) else {}
@@ -32,7 +43,16 @@ def to_metrics(values: Metrics, phase: Phases) -> Metrics:
 
 
 def tree_map(value: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Nested metrics with every tensor changed."""
+    """Apply a function to every tensor of nested dictionaries and lists.
+
+    Args:
+        value: The nested metrics.
+        change: The function.
+
+    Example:
+        >>> tree_map({"return": [torch.tensor(1.0), None]}, Tensor.tolist)
+        {'return': [1.0, None]}
+    """
     if isinstance(value, dict):
         return {name: tree_map(entry, change) for name, entry in value.items()}
     if isinstance(value, list):

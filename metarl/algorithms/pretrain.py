@@ -1,4 +1,4 @@
-"""Joint training over all tasks: the pretrained baseline that a meta-learner must beat (Finn et al. 2017)."""
+"""Joint training over all tasks: the pretrained baseline of Finn et al. (2017)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: PretrainConfig) -> State:
+    """theta, and Adam's moments unless the optimiser is TRPO."""
     if config.outer == "trpo":
         return {"theta": theta}
     return adam_state(theta)
@@ -34,7 +35,20 @@ def meta_step(
     config: PretrainConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """One policy-gradient step of theta on the mean loss over tasks, by TRPO or Adam: no task adapts."""
+    """One policy-gradient step on the mean loss over tasks, by TRPO or Adam, without adaptation.
+
+    Args:
+        state: theta, and Adam's moments unless the optimiser is TRPO.
+        problem: Collects the data and defines the losses.
+        tasks: The meta-batch, or this rank's share of it.
+        key: Position of the random numbers.
+        adapter: Not used for adaptation.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
+
+    Returns:
+        The new state, and metrics.
+    """
     phase = Phases()
     theta = state["theta"]
     n = number_of_tasks(tasks)

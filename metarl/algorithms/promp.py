@@ -1,4 +1,4 @@
-"""ProMP (Rothfuss et al. 2019, algorithm 1): several epochs of clipped updates, with a penalty on the inner KL."""
+"""ProMP (Rothfuss et al. 2019, algorithm 1): several epochs of clipped updates with a penalty on the inner KL."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: PrompConfig) -> State:
+    """theta, and Adam's moments."""
     return adam_state(theta)
 
 
@@ -34,10 +35,23 @@ def meta_step(
     config: PrompConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """`epochs` Adam steps on the clipped query loss of the adapted policies, plus the inner KL (equation 15).
+    """`epochs` Adam steps on the clipped query loss of the adapted policies, plus a penalty on the inner KL (eq. 15).
 
-    The clip keeps the adapted policies near those that collected the query data; the penalty keeps the policies of
-    every inner step near those that collected its support data, whose likelihood ratios the inner loss uses.
+    The clip limits the distance of the adapted policies from those that collected the query data. The penalty limits
+    the distance of the policies of every inner step from those that collected its support data, since the inner loss
+    uses their likelihood ratios.
+
+    Args:
+        state: theta and Adam's moments.
+        problem: Collects the data and defines the losses.
+        tasks: The meta-batch, or this rank's share of it.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
     theta = state["theta"]
@@ -52,7 +66,7 @@ def meta_step(
             moved = []
             for step, (support, state) in enumerate(zip(data.supports, states, strict=False)):
                 policy = problem.distribution(state.params, support)
-                if step == len(collecting):  # the first epoch is at the parameters that collected the data
+                if step == len(collecting):  # in the first epoch the parameters are those that collected the data
                     collecting.append(type(policy)(*(part.detach() for part in policy)))
                 moved.append(problem.divergence(policy, collecting[step], support))
             clipped = problem.clipped_loss(next(states).params, data.query, config.clip)

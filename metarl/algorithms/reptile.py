@@ -1,4 +1,4 @@
-"""Reptile (Nichol, Achiam and Schulman 2018, algorithms 1 and 2), with fresh episodes for each inner step."""
+"""Reptile (Nichol, Achiam and Schulman 2018, algorithms 1 and 2), with new episodes for each inner step."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SEEDS_AXIS = True
 
 
 def initial_state(theta: Params, config: ReptileConfig) -> State:
+    """theta, and Adam's moments unless the outer step is plain."""
     return reptile_state(theta, config)
 
 
@@ -30,10 +31,22 @@ def meta_step(
     config: ReptileConfig,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """Move theta towards the mean of the adapted parameters; nothing is differentiated through.
+    """Move theta towards the mean of the adapted parameters, without differentiation through the inner loop.
 
-    With a single inner step this is joint training; every inner step collects its own episodes, and no query episodes
-    are needed. `metarl.outer.reptile_step` is the move itself.
+    Every inner step collects its own episodes; query episodes are not needed. With a single inner step this is joint
+    training.
+
+    Args:
+        state: theta, and Adam's moments unless the outer step is plain.
+        problem: Collects the data and defines the inner loss.
+        tasks: The meta-batch, or this rank's share of it.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
     theta = state["theta"]
@@ -50,10 +63,16 @@ def meta_step(
 
 
 def reptile_step(state: State, pseudo_gradient: Params, options: ReptileOptions, progress: float) -> State:
-    """theta moved against `away`, its mean difference from the adapted parameters (Nichol et al. 2018, algorithm 2).
+    """One outer step of Reptile (Nichol et al. 2018, algorithm 2).
 
-    Plain: theta - step_size * away, the step size falling linearly to zero. With Adam the difference takes the place of
-    the gradient, as section 2 of the paper suggests.
+    The plain step is theta - step_size * pseudo_gradient, with a step size that decays by `adam.decay`. With Adam the
+    pseudo-gradient replaces the gradient, as section 2 of the paper suggests.
+
+    Args:
+        state: theta, and Adam's moments unless the outer step is plain.
+        pseudo_gradient: Mean over tasks of theta minus the adapted parameters.
+        options: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
     """
     theta, factor = state["theta"], decayed(options.adam.decay, progress)
     if options.outer == "plain":
@@ -66,7 +85,12 @@ def reptile_step(state: State, pseudo_gradient: Params, options: ReptileOptions,
 
 
 def reptile_state(theta: Params, options: ReptileOptions) -> State:
-    """theta, with the moments of Adam where that moves it."""
+    """Initial state of Reptile: theta, and Adam's moments unless the outer step is plain.
+
+    Args:
+        theta: The initialisation.
+        options: Options of the outer update.
+    """
     if options.outer == "plain":
         return {"theta": theta}
     return adam_state(theta)

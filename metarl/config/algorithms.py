@@ -1,4 +1,4 @@
-"""Options of each outer update. Imports no torch."""
+"""Options of the outer updates. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from metarl.config.run import InnerConfig, TrainConfig
 
 @dataclass(frozen=True)
 class TrustRegionConfig:
-    """TRPO's step."""
+    """Options of TRPO's step (Schulman et al. 2015)."""
 
     max_kl: float = 0.01
     """Largest mean KL between the adapted policies before and after the outer update."""
     cg_iterations: int = 10
     """Conjugate-gradient iterations."""
     damping: float = 1e-5
-    """Added to the curvature's diagonal."""
+    """Damping added to the diagonal of the curvature."""
     max_backtracks: int = 15
-    """Steps of the line search."""
+    """Maximum number of line-search steps."""
     backtrack_ratio: float = 0.8
-    """Factor from one step of the line search to the next."""
+    """Factor between consecutive line-search steps."""
     curvature_stride: int = 10
-    """Every n-th transition enters the curvature, but at least 200 of a task; the line search sees all of them."""
+    """Estimate the curvature from every n-th transition, at least 200 of each task; the line search uses all."""
 
 
 @dataclass(frozen=True)
 class AdamConfig:
-    """Adam as the outer optimiser."""
+    """Options of Adam as the outer optimiser."""
 
     lr: float = 3e-3
     """Outer learning rate."""
     decay: Literal["linear", "none"] = "linear"
-    """Schedule of the outer rate over all iterations: linear to zero, or constant."""
+    """Schedule of the outer learning rate over all iterations: linear to zero, or constant."""
     beta1: float = 0.9
     """Decay of the first moment."""
     beta2: float = 0.999
@@ -49,7 +49,7 @@ class MamlTrpoConfig(TrainConfig):
 
 @dataclass(frozen=True)
 class MamlOptions:
-    """What MAML's outer update by Adam reads of a configuration."""
+    """Options of MAML's outer update by Adam, for any kind of task."""
 
     adam: AdamConfig = field(default_factory=AdamConfig)
 
@@ -67,19 +67,19 @@ class PrompConfig(TrainConfig):
     epochs: int = 5
     """Adam steps on each meta-batch."""
     clip: float = 0.3
-    """Range of the likelihood ratio."""
+    """Clip range of the likelihood ratio."""
     inner_kl_penalty: float = 5e-4
-    """Weight of the KL of the policies before and during adaptation."""
+    """Weight of the KL between the policies that collected the support data and their updates."""
 
 
 @dataclass(frozen=True)
 class ReptileOptions:
-    """What Reptile's outer update reads of a configuration."""
+    """Options of Reptile's outer update, for any kind of task."""
 
     outer: Literal["adam", "plain"] = "adam"
     """Adam on the difference of parameters, or the plain step."""
     step_size: float = 1.0
-    """The plain step's size, decayed as adam.decay says."""
+    """Size of the plain step; adam.decay is its schedule."""
     adam: AdamConfig = field(default_factory=AdamConfig)
 
 
@@ -92,7 +92,7 @@ class ReptileConfig(ReptileOptions, TrainConfig):
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """What joint training's outer update reads of a configuration, where the optimiser is no option."""
+    """Options of joint training's outer update, for any kind of task; the optimiser is fixed."""
 
     outer = "adam"
     adam: AdamConfig = field(default_factory=AdamConfig)
@@ -100,7 +100,7 @@ class PretrainOptions:
 
 @dataclass(frozen=True)
 class PretrainConfig(PretrainOptions, TrainConfig):
-    """Joint training over all tasks, the baseline without meta-learning."""
+    """Joint training over all tasks: the baseline without meta-learning."""
 
     outer: Literal["adam", "trpo"] = "adam"
     """Optimiser of the joint loss."""

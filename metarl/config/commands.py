@@ -1,4 +1,4 @@
-"""The options of each command; tyro turns them into a command line."""
+"""Options of each command, from which tyro builds the command line."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from metarl.config.evaluation import FamilyEvaluation
 
 @dataclass(frozen=True)
 class WhereOptions:
-    """Where a training goes."""
+    """Run directory and seeds of a training."""
 
     run_dir: Path | None = None
     """Run directory to create (required)."""
     or_resume: bool = False
-    """Go on with the run if it exists with the same configuration."""
+    """Resume the run if it exists with the same configuration."""
     accept_numerics: bool = False
-    """With --or-resume, go on even if the run was begun by a metarl whose mathematics or defaults were others."""
+    """With --or-resume, resume even if a metarl with other mathematics or defaults started the run."""
     seeds: tuple[int, ...] = ()
-    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun share them out."""
+    """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun divide them."""
     seeds_at_once: int | None = None
-    """Seeds in one batch (default: all, where that is possible); with 1 each is bitwise the run of its seed alone."""
+    """Seeds in one batch (default: all if possible); with 1 each is bitwise the run of its seed alone."""
 
 
 @dataclass(frozen=True)
 class RunOptions(WhereOptions):
-    """Where a training goes."""
+    """Run directory, seeds and preset of a training."""
 
     config: str | None = None
     """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
@@ -37,16 +37,16 @@ class RunOptions(WhereOptions):
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """Go on with a run from its newest whole checkpoint; the result is that of a run never interrupted."""
+    """Resume a run from its newest intact checkpoint; the result equals that of an uninterrupted run."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     iterations: int | None = None
     """Meta-iterations in total; as configured by default."""
     extend_schedule: bool = False
-    """Go on past the end of a schedule, at its last value."""
+    """Train past the end of a schedule, at its last value."""
     accept_numerics: bool = False
-    """Go on even if the run was begun by a metarl whose mathematics or defaults were others."""
+    """Resume even if a metarl with other mathematics or defaults started the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,10 @@ class EvaluateOptions(FamilyEvaluation):
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
+    """Compare adaptation curves of several runs on the same held-out tasks; seeds of one configuration are pooled."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Run directories; those that differ in nothing but the seed are one method."""
+    """Run directories; runs that differ only in the seed are one method."""
     split: str = "meta-test"
     """Split of the tasks."""
     tasks: int = 40
@@ -78,9 +78,9 @@ class CompareOptions:
     seed: int = 1
     """Chooses the tasks and governs the episodes."""
     choose_at: int = 1
-    """Step after which each method's test-time rate is best on meta-validation tasks."""
+    """Step for which each method's test-time learning rate is chosen, on meta-validation tasks."""
     scratch: bool = False
-    """Add an untrained policy, its rate chosen with the same care."""
+    """Add an untrained policy, whose learning rate is chosen in the same way."""
     json: Path | None = None
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
@@ -89,7 +89,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """Adapt a run's policy to one given task and keep the policy."""
+    """Adapt a run's policy to one given task and save the adapted policy."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
@@ -115,28 +115,28 @@ class AdaptOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a run's policy as a model of Stable-Baselines3, which PPO.load(...).learn(...) goes on from."""
+    """Write a run's policy as a Stable-Baselines3 model, for PPO.load(...).learn(...)."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory, or a policy that metarl adapt saved."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.zip")]
     """File to write; an existing one is overwritten."""
     algorithm: str | None = None
-    """PPO (the default) or A2C; a run of reptile-sb3 or pretrain-sb3 gives the one that it was trained with."""
+    """PPO (the default) or A2C; fixed for runs of reptile-sb3 and pretrain-sb3, which were trained with one."""
     settings: str = "{}"
     """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
     seed: int = 1
-    """Draws what metarl does not learn: the value function."""
+    """Seed of the value function, which metarl does not learn."""
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
 
 
 @dataclass(frozen=True)
 class RunsOptions:
-    """List the runs in a directory and below it: how each stands, how far it is, and its last return."""
+    """List the runs in a directory and below it, with state, iterations and last return."""
 
     directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = Path("runs")
-    """Where to look."""
+    """Directory to search."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class TasksOptions:
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Look into whether a task family keeps its promises, and say how to mend what it does not."""
+    """Check that a task family fulfils its contract, with a hint for each failed check."""
 
     family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
     """A registered name, or module:attribute."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How adaptation to held-out tasks is measured, whatever the tasks are."""
+    """Options of an evaluation on held-out tasks, for any kind of task."""
 
     split: str = "meta-test"
     """meta-train, meta-validation, meta-test, out-of-distribution, or a JSON file of tasks."""
@@ -16,7 +16,7 @@ class Evaluation:
     steps: int = 3
     """Adaptation steps."""
     inner_lr: float | None = None
-    """Inner learning rate, for all steps unless a later one is given; as trained by default."""
+    """Inner learning rate, of all steps unless a later one is given; as trained by default."""
     later_inner_lr: float | None = None
     """Inner learning rate after the first step."""
     seed: int = 1
@@ -29,7 +29,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyEvaluation(Evaluation):
-    """How adaptation to tasks of a family is measured."""
+    """Options of an evaluation on a task family."""
 
     family: str | None = None
     """Another family with the same spaces."""
@@ -38,4 +38,4 @@ class FamilyEvaluation(Evaluation):
     episodes: int = 40
     """Episodes of each task before and after every step."""
     samples_per_step: int | None = None
-    """Budget of each task in each step in transitions, met by whole episodes; replaces --episodes."""
+    """Transitions of each task in each step, collected in whole episodes; replaces --episodes."""

@@ -1,4 +1,4 @@
-"""Outer updates by name, users' own among them, and the kinds of problems they serve. Imports no torch."""
+"""Outer updates by name, including users' own, and kinds of problems. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from metarl.core.imports import import_attribute
 
 
 class Algorithm(NamedTuple):
-    """What the command line needs to know of an outer update before torch is loaded."""
+    """An outer update as the command line needs it before torch is loaded."""
 
     config: type[Any]
-    """Its options, a RunConfig."""
+    """Class of its options, a RunConfig."""
     module: str
     """Module with `initial_state` and `meta_step`."""
     summary: str
     """One line for listings."""
     setup: str | None = None
-    """Module whose function `setup(config)` gives the `Setup` (default: the kind's)."""
+    """Module whose function `setup(config)` returns the `Setup` (default: that of the kind)."""
 
 
 SB3_SETUP = "metarl.sb3.setup"
@@ -63,10 +63,20 @@ ALGORITHMS = {
 def find_algorithm(
     name: str, algorithms: Mapping[str, Algorithm] = ALGORITHMS, base: type[RunConfig] = TrainConfig
 ) -> Algorithm:
-    """The outer update of that name, or the one that a configuration class `module:Class` belongs to.
+    """Look up an outer update by name, or import a user's own.
 
-    Such a class is a dataclass that extends `base`; its module offers `initial_state` and `meta_step`.
-    Raises ConfigError for whatever is not one.
+    Args:
+        name: A key of `algorithms`, or `module:Class`: a dataclass that extends `base`, in a module with the functions
+            `initial_state` and `meta_step`.
+        algorithms: The known outer updates.
+        base: Base class of configurations.
+
+    Raises:
+        ConfigError: There is no such outer update, or the class does not fulfil the contract.
+
+    Example:
+        >>> find_algorithm("promp").module
+        'metarl.algorithms.promp'
     """
     if name in algorithms:
         return algorithms[name]
@@ -78,31 +88,35 @@ def find_algorithm(
     for function in ("initial_state", "meta_step"):
         if not callable(getattr(sys.modules[config.__module__], function, None)):
             raise ConfigError(f"algorithm '{name}': module {config.__module__} has no function '{function}'")
-    # A configuration that extends a shipped one is set up as that one is.
+    # The module's own setup, or that of the shipped configuration that this one extends.
     setup = next((known.setup for known in algorithms.values() if issubclass(config, known.config)), None)
+    if callable(getattr(sys.modules[config.__module__], "setup", None)):
+        setup = config.__module__
     return Algorithm(config, config.__module__, (config.__doc__ or name).splitlines()[0], setup)
 
 
 class ProblemKind(NamedTuple):
-    """A kind of problem: the methods that serve it, and the names of its measurements."""
+    """A kind of problem: its algorithms, and the names of its metrics."""
 
     name: str
     command: str
-    """The command line that trains and resumes its runs."""
+    """Program that trains and resumes runs of this kind."""
     algorithms: Mapping[str, Algorithm]
     base: type[RunConfig]
-    """What the configurations of its algorithms extend."""
+    """Base class of the algorithms' configurations."""
     setup: str
-    """Module whose function `setup(config)` gives the `metarl.adaptation.Setup` of a configuration."""
+    """Module whose function `setup(config)` returns the `metarl.adaptation.Setup` of a configuration."""
     measure: str
-    """What a task is scored by, higher being better."""
+    """Name of a task's performance; higher is better."""
     unit: str
-    """What data are counted in."""
+    """Unit of the amount of data."""
     average: Literal["iqm", "mean"]
-    """The average over tasks that intervals are given of."""
+    """Average over tasks for which confidence intervals are computed."""
+    bounds: tuple[float, float] | None = None
+    """Bounds of the measure, as of a rate; intervals end there."""
 
     def find(self, name: str) -> Algorithm:
-        """One of the algorithms, or one of the user's own; raises ConfigError for neither."""
+        """Look up one of the algorithms or a user's own, as `find_algorithm`; raises ConfigError if there is none."""
         return find_algorithm(name, self.algorithms, self.base)
 
 

@@ -1,6 +1,6 @@
-"""Options of every training, as typed configurations.
+"""Options of every training, as frozen dataclasses.
 
-Imports no torch, so a command line is checked before anything heavy is loaded.
+Imports no torch, so that a command line is checked before torch is loaded.
 """
 
 from __future__ import annotations
@@ -12,66 +12,66 @@ from typing import Any, Literal, get_type_hints
 
 @dataclass(frozen=True)
 class AdaptationConfig:
-    """The inner loop: how parameters adapt to one task."""
+    """Options of the inner loop."""
 
     estimator = "exact"
-    """Not an option here: only where the loss is sampled is there a choice of what estimates its gradient."""
+    """Fixed for supervised tasks, whose gradient is exact; RL overrides it (InnerConfig.estimator)."""
     lr: float = 0.1
     """Inner learning rate."""
     later_lr: float | None = None
-    """Inner learning rate after the first step; the same as lr by default."""
+    """Inner learning rate after the first step; equal to lr by default."""
     steps: int = 1
-    """Adaptation steps in training; evaluation takes as many as it likes."""
+    """Adaptation steps in training; evaluation has an option of its own."""
     first_order: bool = False
     """Drop the derivative of the inner gradient (first-order MAML)."""
     optimiser: str = "sgd"
-    """sgd (gradient descent), adam (without a first moment), or an inner rule of your own as module:attribute."""
+    """sgd (gradient descent), adam (without a first moment), or a gradient adapter of your own as module:attribute."""
     adapt: str = "all"
-    """What adapts: all, head (ANIL), context (CAVIA), or a pattern of parameter names such as hidden.0.*."""
+    """Parameters that adapt: all, head (ANIL), context (CAVIA), or a pattern of names such as hidden.0.*."""
     learned_lr: Literal["none", "per-layer", "per-parameter"] = "none"
-    """Learn the inner rates with theta (Meta-SGD), one for each parameter tensor or for each element."""
+    """Learn the inner learning rates with theta (Meta-SGD), one per parameter tensor or per element."""
 
 
 @dataclass(frozen=True)
 class InnerConfig(AdaptationConfig):
-    """The inner loop of a policy."""
+    """Options of a policy's inner loop."""
 
     estimator: Literal["low-variance", "naive", "dice", "e-maml"] = "low-variance"
-    """Surrogate of the inner loss, which decides what the meta-gradient estimates; see docs/mathematics.md."""
+    """Surrogate of the inner loss, which determines the estimator of the meta-gradient; see docs/mathematics.md."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A multi-layer perceptron."""
+    """Options of a multi-layer perceptron."""
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each hidden layer."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation after each hidden layer."""
     context: int = 0
-    """Context parameters, read by the first layer beside its input (CAVIA)."""
+    """Number of context parameters, appended to the input of the first layer (CAVIA)."""
 
 
 @dataclass(frozen=True)
 class PolicyConfig(NetworkConfig):
-    """The policy: a multi-layer perceptron; normal or categorical as the action space asks."""
+    """Options of the policy: a multi-layer perceptron with normal or categorical actions."""
 
     initial_log_std: float = 0.0
     """Initial log standard deviation of normal actions."""
     min_log_std: float = -13.8
     """Lower bound of the log standard deviation."""
     max_log_std: float = 4.0
-    """Above it the parameters count as diverged: training stops, an evaluation gives up the task."""
+    """Bound above which parameters count as diverged: training stops, and evaluation drops the task."""
     normalise_observations: bool = False
-    """Centre and scale observations by their mean and variance over meta-training, up to the iteration before."""
+    """Centre and scale observations by their mean and variance over all earlier iterations of meta-training."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Options of every meta-training, whatever its tasks are."""
+    """Options of every meta-training, for any kind of task."""
 
     seed: int = 1
-    """Governs everything that is random."""
+    """Seed of all random numbers."""
     iterations: int = 100
     """Meta-iterations in total."""
     meta_batch_size: int = 20
@@ -81,65 +81,71 @@ class RunConfig:
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of parameters and data."""
     checkpoint_every: int = 25
-    """Iterations between checkpoints; one is always written at the end."""
+    """Iterations between checkpoints; the last iteration always has one."""
     keep_checkpoints: int = 0
-    """Newest checkpoints to keep, beside the best on meta-validation tasks; 0 keeps all."""
+    """Newest checkpoints to keep, in addition to the best on meta-validation tasks; 0 keeps all."""
     validation_tasks: int = 20
-    """Meta-validation tasks that score each checkpoint; 0 turns it off."""
+    """Meta-validation tasks that score each checkpoint; 0 disables the score."""
     ordered_sums: bool = False
-    """Compute each task alone and add tasks in their order: bitwise the same for any number of processes; slower."""
+    """Compute each task alone and add results in task order: bitwise equal for any number of processes, but slower."""
     rank_timeout: float = 300.0
-    """Seconds after which a process that others wait for counts as lost, where torchrun started several."""
+    """Seconds after which one of several processes of torchrun counts as lost."""
     inner: AdaptationConfig = field(default_factory=AdaptationConfig)
     initialise_from = None
-    """Not an option here: only policies are kept in files that others write."""
+    """Fixed for supervised tasks; RL overrides it (TrainConfig.initialise_from)."""
 
     def task_name(self) -> tuple[str, str | None]:
-        """The name of what the tasks are about and its variant; only runs about the same can be compared."""
+        """Name and variant of the tasks; runs are comparable only if both are equal."""
         raise NotImplementedError
 
     def learner(self) -> str | None:
-        """What adapts, where that is not metarl itself: its untrained rows are rows of their own."""
+        """Name of another library's learner that adapts; None for metarl's own inner loop."""
         return None
 
+    def untrained(self) -> RunConfig:
+        """The configuration that the untrained initialisation is evaluated with."""
+        return self
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Options that cannot be used as they are: the one to change, and what is expected of it and why."""
+        """Yield (option, expectation) for each option whose value conflicts with other options."""
         yield from ()
 
 
 @dataclass(frozen=True)
 class TrainConfig(RunConfig):
-    """Options of every `metarl train`."""
+    """Options of every outer update of `metarl train`."""
 
     family: str = "navigation2d"
     """Task family: a registered name, or module:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""
     initialise_from: str | None = None  # type: ignore[assignment]
-    """Start from the policy of a run directory, of metarl adapt --out, or of a model.zip of Stable-Baselines3."""
+    """Start from a policy: a run directory, a file of metarl adapt --out, or a model.zip of Stable-Baselines3."""
     observe_task: bool = False
     """Append the task to the observation: the oracle baseline."""
     episodes: int = 20
     """Episodes of each task in each adaptation step."""
     samples_per_step: int | None = None
-    """Budget of each task in each step in transitions, met by whole episodes; --episodes given by hand replaces it."""
+    """Transitions of each task in each step, collected in whole episodes; an explicit --episodes replaces it."""
     gamma: float = 0.99
     """Discount factor."""
     gae_lambda: float = 1.0
     """Lambda of generalised advantage estimation."""
     workers: int = 0
-    """Processes that step ordinary Gymnasium environments; 0 steps them in this one. Results are the same."""
+    """Processes that step ordinary Gymnasium environments; 0 steps them in this process. Results are equal."""
     worker_timeout: float = 60.0
     """Seconds after which a worker that does not answer counts as hung."""
     worker_retries: int = 2
-    """New attempts at collecting episodes, with new workers, after one raised, died or hung."""
+    """Times that episodes are collected again, with new workers, after a worker raised, died or hung."""
     inner: InnerConfig = field(default_factory=InnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 
     def task_name(self) -> tuple[str, str | None]:
+        """Family and variant."""
         return self.family, self.variant
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Conflicts between options of the policy and of the inner loop."""
         low, high = self.policy.min_log_std, self.policy.max_log_std
         if not low <= self.policy.initial_log_std <= high:
             yield "policy.initial_log_std", f"a number from {low:g} to {high:g}, the bounds of the policy"
@@ -147,13 +153,22 @@ class TrainConfig(RunConfig):
 
 
 def has_schedule(config: RunConfig) -> bool:
-    """Whether the outer rate follows a schedule that ends with the configured iterations."""
+    """Whether the outer learning rate decays to zero at the configured number of iterations."""
     adam = getattr(config, "adam", None)
     return adam is not None and adam.decay == "linear" and getattr(config, "outer", "adam") != "trpo"
 
 
 def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
-    """Every option's dotted name and annotation, in order; nested configurations are opened."""
+    """Dotted name and annotation of every option, in order of definition.
+
+    Args:
+        config_type: A dataclass; the fields of nested dataclasses are included.
+        prefix: Prefix of all names.
+
+    Example:
+        >>> list(fields_of(NetworkConfig))
+        ['hidden_sizes', 'activation', 'context']
+    """
     hints = get_type_hints(config_type)
     names: dict[str, Any] = {}
     for entry in fields(config_type):
@@ -166,12 +181,23 @@ def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
 
 
 def option_name(key: str) -> str:
-    """The command-line name of a dotted key."""
+    """The command-line name of a dotted key.
+
+    Example:
+        >>> option_name("inner.later_lr")
+        '--inner.later-lr'
+    """
     return "--" + key.replace("_", "-")
 
 
 def context_misfits(inner: AdaptationConfig, network: NetworkConfig, name: str) -> Iterator[tuple[str, str]]:
-    """Context parameters without adaptation of them, or the other way round; `name` is the network's option."""
+    """Yield conflicts between `inner.adapt` and the network's number of context parameters.
+
+    Args:
+        inner: Options of the inner loop.
+        network: Options of the network.
+        name: Name of the network's option, such as "policy".
+    """
     if inner.adapt == "context" and network.context == 0:
         yield "inner.adapt", f"a {name} with context parameters: add --{name}.context 2, for instance"
     if inner.adapt != "context" and network.context > 0:

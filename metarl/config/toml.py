@@ -13,14 +13,14 @@ from metarl.config.registry import find_algorithm
 from metarl.core.errors import ConfigError, nearest
 
 MAX_TOML_BYTES = 1 << 16
-"""A configuration with every option takes two thousand."""
+"""Maximum size of a file; a configuration with every option has about two thousand bytes."""
 
 MAX_DOTS = 100
-"""Keys of thousands of parts take the parser gigabytes."""
+"""Maximum number of dots in a line; the parser needs gigabytes for keys with thousands of parts."""
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """Nested plain values, entries that are None left out (TOML has none)."""
+    """A configuration as nested plain values, without entries that are None, which TOML cannot represent."""
     mapping: dict[str, Any] = {}
     for entry in fields(config):
         value = getattr(config, entry.name)
@@ -32,7 +32,13 @@ def to_mapping(config: Any) -> dict[str, Any]:
 
 
 def flat_mapping(config: Any) -> dict[str, Any]:
-    """The same values under dotted names, as the command line has them."""
+    """A configuration as plain values under dotted names, as on the command line, without entries that are None.
+
+    Example:
+        >>> from metarl.config import AdamConfig
+        >>> flat_mapping(AdamConfig())
+        {'lr': 0.003, 'decay': 'linear', 'beta1': 0.9, 'beta2': 0.999}
+    """
 
     def opened(mapping: dict[str, Any], prefix: str) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -44,7 +50,12 @@ def flat_mapping(config: Any) -> dict[str, Any]:
 
 
 def unset_options(config: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the options that are None."""
+    """Dotted names of the options that are None.
+
+    Args:
+        config: A configuration.
+        prefix: Prefix of all names.
+    """
     names: list[str] = []
     for entry in fields(config):
         value = getattr(config, entry.name)
@@ -56,7 +67,15 @@ def unset_options(config: Any, prefix: str = "") -> list[str]:
 
 
 def unset_mapping(names: Any, where: str) -> dict[str, Any]:
-    """Nested values of None for the names that `unset_options` listed; raises ConfigError for anything but names."""
+    """The inverse of `unset_options`: nested tables in which every listed option is None.
+
+    Args:
+        names: Dotted names, as read from a file.
+        where: Start of error messages.
+
+    Raises:
+        ConfigError: `names` is not a list of option names.
+    """
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{where}: unset = {names!r:.80}; expected a list of option names")
     mapping: dict[str, Any] = {}
@@ -72,7 +91,25 @@ def unset_mapping(names: Any, where: str) -> dict[str, Any]:
 
 
 def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: str = "") -> Any:
-    """`default` with the entries of a TOML table; raises ConfigError naming file, key, value and expectation."""
+    """A configuration with the entries of a TOML table replaced.
+
+    Args:
+        default: The configuration whose other entries are kept.
+        mapping: Nested tables of new values.
+        where: Start of error messages, usually the file.
+        prefix: Prefix of the keys in error messages.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has the wrong type; the message names both.
+
+    Example:
+        >>> from metarl.config import AdamConfig
+        >>> from_mapping(AdamConfig(), {"lr": 1}, "example").lr
+        1.0
+        >>> from_mapping(AdamConfig(), {"rl": 1}, "example")
+        Traceback (most recent call last):
+        metarl.core.errors.ConfigError: example: unknown key 'rl' (valid: ...)...
+    """
     hints = get_type_hints(type(default))
     changes: dict[str, Any] = {}
     for name, value in mapping.items():
@@ -111,7 +148,7 @@ def _converted(annotation: Any, value: Any, place: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a mapping; raises ConfigError where it cannot be read."""
+    """Parse a TOML file; raises ConfigError if the file cannot be read, is too large or is not valid TOML."""
     try:
         if path.is_file() and path.stat().st_size > MAX_TOML_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_TOML_BYTES} bytes; expected a configuration")
@@ -126,7 +163,22 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
-    """The configuration of a shipped preset or of a TOML file, and where it was read from."""
+    """Load a shipped preset or a TOML file.
+
+    Args:
+        algorithm: Name of the outer update; the file must name the same one or none.
+        name: Name of a preset, or path of a file.
+
+    Returns:
+        The configuration and the path of its file.
+
+    Raises:
+        ConfigError: There is no such preset or file, or its content is invalid.
+
+    Example:
+        >>> load_preset("maml-trpo", "finn17-navigation2d")[0].family
+        'navigation2d'
+    """
     shipped = presets()
     path = shipped.get(name) or Path(name)
     if name not in shipped and not (path.suffix == ".toml" or path.exists()):
@@ -141,7 +193,16 @@ def load_preset(algorithm: str, name: str) -> tuple[Any, str]:
 
 
 def preset_or_default(algorithm: str, family: str, variant: str | None) -> tuple[Any, str]:
-    """The shipped preset of an algorithm on a family's variant, or the algorithm's defaults, and which it is."""
+    """The shipped preset of an algorithm on a variant of a family, or the algorithm's defaults.
+
+    Args:
+        algorithm: Name of the outer update.
+        family: Name of the family.
+        variant: Variant of the family.
+
+    Returns:
+        The configuration, and a phrase for its origin: "the preset NAME" or "the algorithm".
+    """
     name = preset_for(algorithm, family, variant)
     if name is not None:
         return load_preset(algorithm, name)[0], f"the preset {name}"
@@ -149,12 +210,12 @@ def preset_or_default(algorithm: str, family: str, variant: str | None) -> tuple
 
 
 def presets() -> dict[str, Path]:
-    """Shipped presets by name."""
+    """Paths of the shipped presets by name."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.toml"))}
 
 
 def preset_for(algorithm: str, family: str, variant: str | None) -> str | None:
-    """The shipped preset of an algorithm on one variant of a family, if there is one."""
+    """Name of the shipped preset of an algorithm on a variant of a family; None if there is none."""
     for name, path in presets().items():
         mapping = read_toml(path)
         if (mapping["algorithm"], mapping["family"], mapping.get("variant")) == (algorithm, family, variant):

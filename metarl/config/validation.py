@@ -1,4 +1,4 @@
-"""Which values and combinations of options can be used. Imports no torch."""
+"""Validation of options and of combinations of options. Imports no torch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,21 @@ _BELOW_ONE = ("adam.beta1", "adam.beta2")
 
 
 def validate(config: Any, where: str = "") -> None:
-    """Raise ConfigError for the first value that cannot be used."""
+    """Check all values of a configuration and their combinations.
+
+    Args:
+        config: A configuration.
+        where: Start of error messages, such as a file; by default they name the command-line option.
+
+    Raises:
+        ConfigError: A value is invalid; the message names the option, the value and the expectation.
+
+    Example:
+        >>> from metarl.config import TrainConfig
+        >>> validate(TrainConfig(gamma=2.0))
+        Traceback (most recent call last):
+        metarl.core.errors.ConfigError: --gamma = 2.0; expected a number from 0 to 1
+    """
     values = {name: _lookup(config, name) for name in fields_of(type(config))}
 
     def require(name: str, holds: bool, expected: str) -> None:
@@ -102,9 +116,9 @@ def validate(config: Any, where: str = "") -> None:
 
 
 def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """Options of the inner loop that do not go with the outer update, as `RunConfig.senseless` gives them."""
+    """Yield conflicts between the inner loop and the outer update, as `RunConfig.conflicts` does."""
     if config.ordered_sums and config.device != "cpu":
-        yield "ordered_sums", "false, or --device cpu: on a GPU tasks that are computed alone cannot take turns"
+        yield "ordered_sums", "false, or --device cpu: a GPU cannot compute tasks one at a time in a fixed order"
     inner = config.inner
     differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
     if not differentiates and inner.learned_lr != "none":
@@ -115,7 +129,7 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "inner.first_order", "false: Reptile has no second-order form"
     if isinstance(config, ReptileOptions) and inner.adapt != "all":
         yield "inner.adapt", "all: Reptile moves what adapts, so the rest would stay as it was drawn"
-    saved_policy = type(config) is TrainConfig  # which has no outer update, whatever it was trained by
+    saved_policy = type(config) is TrainConfig  # saved without the options of its outer update
     if inner.optimiser == "adam" and differentiates and not inner.first_order and not saved_policy:
         yield "inner.optimiser", "sgd, or --inner.first-order: Adam's step has no derivative where a gradient is zero"
     if inner.estimator == "e-maml" and not isinstance(config, MamlOptions):
@@ -125,7 +139,15 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def json_value(option: str, text: str) -> Any:
-    """A JSON value given as an option; raises ConfigError for a text that is none."""
+    """Parse an option's value as JSON.
+
+    Args:
+        option: Name of the option, for the error message.
+        text: The value.
+
+    Raises:
+        ConfigError: The text is not valid JSON.
+    """
     try:
         return json.loads(text)
     except ValueError as error:
@@ -133,7 +155,15 @@ def json_value(option: str, text: str) -> Any:
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:
-    """A JSON object given as an option; raises ConfigError for anything else."""
+    """Parse an option's value as a JSON object.
+
+    Args:
+        option: Name of the option, for the error message.
+        text: The value.
+
+    Raises:
+        ConfigError: The text is not a JSON object.
+    """
     value = json_value(option, text)
     if not isinstance(value, dict):
         raise ConfigError(f"{option} = {text}; expected a JSON object")
@@ -141,14 +171,21 @@ def json_object(option: str, text: str) -> dict[str, Any]:
 
 
 def check_least(*options: tuple[str, int | None, int]) -> None:
-    """Raise ConfigError for the first option (name, value, least) whose value is below its least."""
+    """Check lower bounds of options.
+
+    Args:
+        *options: Triples (name, value, least); a value of None is not checked.
+
+    Raises:
+        ConfigError: A value is below its bound.
+    """
     for name, value, least in options:
         if value is not None and value < least:
             raise ConfigError(f"--{name} = {value}; expected a whole number of at least {least}")
 
 
 def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:
-    """Raise ConfigError for test-time learning rates that cannot be used."""
+    """Check that test-time learning rates are finite and positive, or None; raises ConfigError otherwise."""
     for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
         if rate is not None and not 0 < rate < math.inf:
             raise ConfigError(f"--{name} = {rate}; expected a number above 0")

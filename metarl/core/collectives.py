@@ -1,8 +1,8 @@
-"""Where tasks meet: theta is spread over the tasks, and what the tasks say of it is added up over all ranks.
+"""Differentiable collectives over the meta-batch: broadcast theta to tasks, all-reduce gradients and means over ranks.
 
-Where several seeds are trained at once only the tasks of a seed meet, and every result has the seeds' axis in front.
-Spreading and adding are each other's transpose, so one is the derivative of the other. Each rank differentiates its
-own tasks alone; the sum over ranks happens where a gradient passes from the tasks to theta, once for all parameters.
+With a seed axis, sums and means run over the tasks of each seed, and every result has a leading axis of seeds.
+Broadcast and sum are each other's transpose, so each is the derivative of the other. A rank differentiates only its own
+tasks. The sum over ranks is part of the derivative of the broadcast: one all-reduce for all parameters together.
 """
 
 from __future__ import annotations
@@ -19,9 +19,17 @@ from metarl.core.seed_axis import by_seed, seeds_axis, tasks_of_a_seed
 
 
 def broadcast_to_tasks(theta: Params, tasks: int) -> TaskParams:
-    """The same parameters for every task of this rank, as views with a leading `tasks` axis.
+    """Repeat theta for every task of this rank, as views with a leading `tasks` axis.
 
-    Their gradient with respect to theta is that of all ranks' tasks.
+    Gradients with respect to theta are summed over the tasks of all ranks.
+
+    Args:
+        theta: Named parameters; with a seed axis each has a leading axis of seeds.
+        tasks: Number of this rank's tasks, over all seeds.
+
+    Example:
+        >>> broadcast_to_tasks({"weight": torch.ones(3)}, 2)["weight"].shape
+        torch.Size([2, 3])
     """
     here = current()
     if here.size == 1:
@@ -29,30 +37,46 @@ def broadcast_to_tasks(theta: Params, tasks: int) -> TaskParams:
     return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))  # type: ignore[no-untyped-call]
 
 
-def repeat_per_task(value: Float[Tensor, "*seeds *rest"], tasks: int) -> Float[Tensor, " tasks *rest"]:
-    """A value of each seed, repeated for its tasks; the gradient is that of this rank's tasks."""
+def repeat_per_task(value: Float[Tensor, "*shape"], tasks: int) -> Float[Tensor, " tasks *rest"]:
+    """Repeat each seed's value, of shape (*seeds, *rest), for its tasks; gradients are summed over this rank's tasks.
+
+    Args:
+        value: A value of each seed; without a seed axis a single value.
+        tasks: Number of this rank's tasks, over all seeds.
+    """
     axis = seeds_axis()
     k = len(axis)
     return value.unsqueeze(k).expand(*axis, tasks_of_a_seed(tasks), *value.shape[k:]).flatten(0, k)
 
 
 def mean_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
-    """The mean over the leading axis, of all ranks; its gradient is that of this rank's part of it."""
+    """Mean over the tasks of all ranks, shape (*seeds, *rest); its gradient covers only this rank's tasks.
+
+    Example:
+        >>> mean_over_tasks(torch.tensor([1.0, 3.0]))
+        tensor(2.)
+    """
     here = current()
     return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)  # type: ignore[no-untyped-call]
 
 
 def sum_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
-    """The sum over the leading axis, of all ranks; not to be differentiated."""
+    """Sum over the tasks of all ranks, shape (*seeds, *rest), detached from the graph."""
     return current().sum(by_seed(values.detach()).sum(len(seeds_axis())))
 
 
 def global_num_tasks(tasks: int) -> int:
-    """The number of a seed's tasks of all ranks, given that of this one's tasks."""
+    """Number of tasks of one seed over all ranks.
+
+    Args:
+        tasks: Number of this rank's tasks, over all seeds.
+    """
     return all_reduce_sum(tasks_of_a_seed(tasks))
 
 
 class _Spread(torch.autograd.Function):
+    """Broadcast over tasks, whose derivative is a sum over the tasks of all ranks."""
+
     @staticmethod
     def forward(ctx: Any, here: Ranks, tasks: int, *values: Tensor) -> tuple[Tensor, ...]:
         ctx.here, ctx.tasks = here, tasks
@@ -64,6 +88,8 @@ class _Spread(torch.autograd.Function):
 
 
 class _Add(torch.autograd.Function):
+    """Sum over the tasks of all ranks, whose derivative is a broadcast over tasks."""
+
     @staticmethod
     def forward(ctx: Any, here: Ranks, tasks: int, *slopes: Tensor) -> tuple[Tensor, ...]:
         ctx.here, ctx.tasks = here, tasks
@@ -77,6 +103,8 @@ class _Add(torch.autograd.Function):
 
 
 class _Mean(torch.autograd.Function):
+    """Mean over the tasks of all ranks."""
+
     @staticmethod
     def forward(ctx: Any, here: Ranks, values: Tensor) -> Tensor:
         own = values.sum(0)

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line each, printed without a traceback, exit code 2."""
+"""Errors that the user can fix: the command line prints one line without a traceback and exits with code 2."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from collections.abc import Iterable
 
 
 class MetarlError(Exception):
-    """Something outside metarl is wrong; the message says what, where and what was expected."""
+    """Base class of errors with a cause outside metarl; the message names the place, the value and the expectation."""
 
 
 class ConfigError(MetarlError):
-    """A configuration or command line that cannot be used."""
+    """Invalid configuration or command line."""
 
 
 class FamilyError(MetarlError):
-    """A task family that is unknown, cannot be loaded or breaks its contract."""
+    """Unknown task family, or one that cannot be loaded or violates its contract."""
 
 
 class EnvironmentFault(MetarlError):
-    """An environment that raised, or returned something that is not an observation or a reward."""
+    """An environment raised an exception, or returned an invalid observation or reward."""
 
 
 class WorkerFault(EnvironmentFault):
-    """A worker process that raised, died or did not answer; a new one may do better."""
+    """A worker process raised, died or did not answer; a retry with new workers may succeed."""
 
 
 class RunError(MetarlError):
-    """A run directory that is missing, in use or damaged."""
+    """Run directory that is missing, in use or damaged."""
 
 
 class Divergence(MetarlError):
-    """Training or adaptation produced values that are not finite; `task` is the index of the task, where known."""
+    """Training or adaptation produced values that are not finite.
+
+    Args:
+        message: The one-line message.
+        task: Index of the task within the batch; None if unknown.
+    """
 
     def __init__(self, message: str, task: int | None = None) -> None:
         super().__init__(message)
@@ -39,7 +44,16 @@ class Divergence(MetarlError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A suggestion to append to a message: the nearest valid name, and the choices when they are few."""
+    """Suggestion to append to an error message: the choices if there are at most 12, and the nearest valid name.
+
+    Args:
+        name: The invalid name.
+        valid: The valid names.
+
+    Example:
+        >>> nearest("promb", ["maml", "promp"])
+        " (valid: maml, promp); did you mean 'promp'?"
+    """
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ""

@@ -1,4 +1,4 @@
-"""Imports by name: attributes that users give as `module:attribute`, and doors that load on first use."""
+"""Imports by name: attributes given as `module:attribute`, and packages that import their names on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from metarl.core.errors import MetarlError, nearest
 
 
 def import_attribute(name: str, what: str, error: type[MetarlError]) -> Any:
-    """The attribute of a module, which may lie in the working directory; `what` begins the message of `error`."""
+    """Import an attribute by name; the module may be in the working directory.
+
+    Args:
+        name: `module:attribute`.
+        what: Start of error messages, such as "family 'my_module:MyFamily'".
+        error: Class of the exception.
+
+    Raises:
+        MetarlError: An `error` if the import fails or the module has no such attribute.
+
+    Example:
+        >>> import_attribute("math:pi", "number", MetarlError)
+        3.141592653589793
+    """
     module_name, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -31,11 +44,11 @@ def import_attribute(name: str, what: str, error: type[MetarlError]) -> Any:
 def lazy_door(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` of a package whose names are imported when they are first used.
+    """Build `__getattr__`, `__dir__` and `__all__` of a package that imports its names on first use.
 
     Args:
         package: Name of the package.
-        homes: For each module of the package, the names that it defines.
+        homes: Public names by the module that defines them.
 
     Example:
         >>> load, listing, names = lazy_door("metarl.core", {"metarl.core.errors": ["ConfigError"]})

@@ -1,4 +1,4 @@
-"""What torchrun says of the processes that it started, in their environment, and how they end; no torch is loaded."""
+"""Rank, world size and restarts from torchrun's environment variables, and the exit of a process. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import NoReturn
 
 
 def place_of_launch() -> tuple[int, int]:
-    """This process's number and the number of processes, as torchrun says; (0, 1) without it."""
+    """Rank of this process and number of processes, from torchrun's environment variables; (0, 1) without torchrun."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def restarts() -> int:
-    """How often torchrun has started these processes again after a failure."""
+    """Number of times that torchrun has restarted these processes after a failure."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with an exit code, once all files are closed.
+    """Exit this process with a code; call it after all files are closed.
 
-    One of several processes ends at once: gloo's threads may still hold Python objects, and to give them back while the
-    interpreter is taken down aborts the process now and then, after all its work is done.
+    One of several processes exits by `os._exit`: gloo's threads may still hold Python objects, and releasing those
+    during the interpreter's shutdown occasionally aborts the process.
+
+    Args:
+        code: The exit code.
     """
     if place_of_launch()[1] == 1:
         sys.exit(code)

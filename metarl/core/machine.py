@@ -1,4 +1,4 @@
-"""What a process asks of its machine: devices and types, torch's threads, the memory allocator."""
+"""Machine settings of a process: devices and dtypes, torch's threads, the memory allocator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ import torch
 from metarl.core.errors import ConfigError
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+"""Floating-point types by their name in a configuration."""
 
 
 def check_device(name: str) -> torch.device:
-    """The torch device of that name; raises ConfigError where this machine has none."""
+    """The torch device of a name.
+
+    Args:
+        name: Such as "cpu" or "cuda:0".
+
+    Raises:
+        ConfigError: This machine has no such device.
+
+    Example:
+        >>> check_device("cpu")
+        device(type='cpu')
+    """
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -28,10 +40,12 @@ def check_device(name: str) -> torch.device:
 
 @contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """torch on `number` threads meanwhile (None: as many as it has).
+    """Limit torch's intra-op threads inside the block, so that environments can step on the same cores.
 
-    Threads of torch's that have nothing to do wait for the next operation without sleeping, for milliseconds, and
-    keep the cores from whatever else would run there.
+    Idle threads of torch spin for milliseconds before they sleep, and occupy the cores during that time.
+
+    Args:
+        number: Threads inside the block; None keeps the current number.
     """
     before = torch.get_num_threads()
     if number is None or number == before:
@@ -48,7 +62,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc not to return freed memory while this process lives; elsewhere it does nothing."""
+    """Configure glibc to keep freed memory for the lifetime of this process; a no-op without glibc."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,7 +1,7 @@
-"""The order of sums fixed: every task is computed alone, whatever the number of ranks, and added in task order.
+"""Deterministic reduction order: each task runs in its own thread, one at a time; partial sums are added in task order.
 
-Libraries round a task's numbers by what is computed beside it (a matrix product of one task is not that of two), so
-each task is a rank of its own here, a thread of its process, and the threads take turns. Sums gather the tasks' parts.
+A batched kernel may round a task's numbers differently for another batch size (a matrix product of one task is not
+bitwise that of two). Each task is therefore a rank of its own here, and sums gather the partial results of all tasks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class _Exchange:
-    """What the threads of one process share: parts laid down, and whose turn it is."""
+    """State shared by the threads of one process: their partial results, and the lock that lets one run at a time."""
 
     def __init__(self, outer: Ranks, start: int, own: int, tasks: int) -> None:
         self.outer, self.start, self.tasks = outer, start, tasks
@@ -30,7 +30,7 @@ class _Exchange:
 
 
 class TaskRank(Ranks):
-    """One task as a rank among all tasks of all processes."""
+    """One task as a rank among the tasks of all processes."""
 
     def __init__(self, table: _Exchange, place: int) -> None:
         self.table, self.place = table, place
@@ -38,9 +38,11 @@ class TaskRank(Ranks):
 
     @property
     def bytes_sent(self) -> int:  # type: ignore[override]
+        """Bytes sent by the process of this task."""
         return self.table.outer.bytes_sent
 
     def gather(self, rows: Tensor) -> Tensor:
+        """Rows of all tasks in task order."""
         table = self.table
         table.rows[self.place] = rows
         table.turn.release()
@@ -58,26 +60,47 @@ class TaskRank(Ranks):
             table.turn.acquire()
 
     def sum(self, value: Tensor) -> Tensor:
+        """Sum over tasks in task order."""
         return self.gather(value[None]).sum(0)
 
     def largest(self, value: Tensor) -> Tensor:
+        """Elementwise maximum over tasks."""
         return self.gather(value[None]).amax(0)
 
     def first(self, value: Tensor) -> Tensor:
+        """The tensor of the first task."""
         return self.gather(value[None])[0]
 
 
 def parts_of(tasks: int, ordered: bool) -> list[slice]:
-    """The parts of this rank's share that are computed at once: all of it, or task by task. An empty share is one."""
+    """Parts of this rank's share of the tasks that are computed at once: the whole share, or one task each.
+
+    Args:
+        tasks: Number of tasks of the meta-batch.
+        ordered: Whether each task is computed alone. An empty share is one part all the same.
+    """
     own = share(tasks, current())
     return [slice(i, i + 1) for i in range(own.start, own.stop)] if ordered and own.start < own.stop else [own]
 
 
 def on_share(tasks: int, ordered: bool, compute: Callable[[slice, int], Result]) -> Result:
-    """What `compute(part, place)` gives for the share that this rank has of the tasks, and for the others' theirs.
+    """Compute on this rank's share of the tasks, while the other ranks compute on theirs.
 
-    With `ordered` it is called for each task of the share, in threads of which one runs at a time between the points
-    where tasks meet; `place` counts them. All give the same, and one of the results is returned.
+    With `ordered` each task of the share is computed in a thread of its own. One thread runs at a time; control passes
+    to the next at each collective operation.
+
+    Args:
+        tasks: Number of tasks of the meta-batch.
+        ordered: Whether each task is computed alone.
+        compute: Called as `compute(part, place)` with a slice of the meta-batch and the index of that part. It returns
+            the same result for all parts, since its collective operations reduce over all tasks.
+
+    Returns:
+        The result of the part that finished first.
+
+    Example:
+        >>> on_share(4, False, lambda part, place: (part, place))
+        (slice(0, 4, None), 0)
     """
     parts = parts_of(tasks, ordered)
     if not ordered:
@@ -91,7 +114,7 @@ def on_share(tasks: int, ordered: bool, compute: Callable[[slice, int], Result])
             try:
                 results.append(compute(parts[place], place))
             except threading.BrokenBarrierError:
-                pass  # whoever broke it says why
+                pass  # the thread that broke the barrier reports its error
             except BaseException as error:
                 errors.append(error)
                 table.all_here.abort()

@@ -1,6 +1,7 @@
-"""Named tensors: the parameters of one initialisation, of every task's copy, and of an algorithm's state.
+"""Named tensors: parameters of one initialisation, parameters of every task, and the state of an algorithm.
 
-Axis names everywhere: `tasks` the meta-batch, `episodes` the episodes of one task, `steps` time within an episode.
+Axis names in all annotations: `tasks` is the meta-batch, `episodes` the episodes of one task, `steps` time within an
+episode.
 """
 
 from __future__ import annotations
@@ -11,34 +12,38 @@ import torch
 from torch import Tensor
 
 Params: TypeAlias = dict[str, Tensor]
-"""Named parameters of one initialisation (theta): each tensor has the parameter's own shape."""
+"""Named parameters of one initialisation (theta); each tensor has the parameter's own shape."""
 
 TaskParams: TypeAlias = dict[str, Tensor]
-"""Named parameters of every task's own copy: each tensor has a leading `tasks` axis."""
+"""Named parameters of all tasks; each tensor has a leading `tasks` axis."""
 
 State: TypeAlias = dict[str, Params]
-"""What an algorithm carries from one iteration to the next: `theta`, and an optimiser's moments if it has one."""
+"""State of an algorithm between iterations: `theta`, and the moments of an optimiser if it has one."""
 
 CONTEXT = "context"
-"""Name of the context parameters (CAVIA) among a policy's parameters."""
+"""Name of the context parameters (CAVIA) in theta."""
 
 STATISTICS = "observation_statistics."
-"""Prefix of the observations' statistics among a policy's parameters, which are not learned."""
+"""Prefix of the observation statistics in theta; they are not learned."""
 
 MEMORY = "inner_memory."
-"""Prefix, among the parameters, of what an inner rule remembers from one iteration to the next; nothing learns it."""
+"""Prefix of the adapter's own entries in theta, kept from iteration to iteration; they are not learned."""
 
 RATE = "inner_lr."
-"""Prefix of learned inner learning rates among the parameters."""
+"""Prefix of learned inner learning rates in theta."""
 
 
 def tree_where(mask: Tensor, new: Any, old: Any) -> Any:
-    """The new values where the mask is True, else the old ones, of tensors or dictionaries and tuples of them.
+    """`torch.where` over nested dictionaries and tuples of tensors.
 
     Args:
-        mask: Booleans, whose axes are the leading ones of every tensor.
-        new: A tensor, or a dictionary or tuple of tensors.
-        old: The same of the same shapes.
+        mask: Booleans; their axes are the leading axes of every tensor.
+        new: Values where the mask is True: a tensor, or a dictionary or tuple of tensors.
+        old: Values elsewhere, of the same structure and shapes.
+
+    Example:
+        >>> tree_where(torch.tensor([True, False]), {"x": torch.ones(2)}, {"x": torch.zeros(2)})
+        {'x': tensor([1., 0.])}
     """
     if isinstance(new, dict):
         return {name: tree_where(mask, new[name], old[name]) for name in new}

@@ -1,7 +1,7 @@
-"""The axis in front of theta where several seeds are trained at once: a theta a seed, and the tasks of all in a batch.
+"""Leading axis of theta for several seeds in one batch: one theta per seed, and the tasks of all seeds together.
 
-Seeds share nothing, as tasks do in the inner loop. What is computed does not know of them but where tasks meet
-(`metarl.reductions`) and where an outer update decides something for each theta. A run by itself has no such axis.
+Seeds share nothing, like tasks in the inner loop. Code is agnostic to the leading seed axis except in
+`metarl.core.collectives` and in per-seed decisions of outer updates. A single run has no such axis.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ _AXIS: ContextVar[tuple[int, ...]] = ContextVar("seeds", default=())
 
 
 def seeds_axis() -> tuple[int, ...]:
-    """The shape in front of theta's own shapes: (seeds,) where several are trained at once, () in a run by itself."""
+    """Leading shape of every parameter: (seeds,) for several seeds in one batch, () for a single run."""
     return _AXIS.get()
 
 
 @contextmanager
 def use_seed_axis(seeds: int) -> Iterator[None]:
-    """What is computed within has an axis of so many seeds, and as many tasks of each, one seed's after another's."""
+    """Use a seed axis inside the block.
+
+    Args:
+        seeds: Number of seeds; batches hold equally many tasks of each, in the order of seeds.
+    """
     token = _AXIS.set((seeds,))
     try:
         yield
@@ -35,24 +39,30 @@ def use_seed_axis(seeds: int) -> Iterator[None]:
         _AXIS.reset(token)
 
 
-def by_seed(values: Float[Tensor, " tasks *rest"]) -> Float[Tensor, "*seeds tasks *rest"]:
-    """Values of all tasks, with those of each seed apart."""
+def by_seed(values: Float[Tensor, " tasks *rest"]) -> Float[Tensor, "*shape"]:
+    """Values of all tasks as (*seeds, tasks of a seed, *rest); unchanged for a single run.
+
+    Example:
+        >>> with use_seed_axis(2):
+        ...     by_seed(torch.arange(6)).shape
+        torch.Size([2, 3])
+    """
     apart: Tensor = values.unflatten(0, (*seeds_axis(), -1))
     return apart
 
 
 def tasks_of_a_seed(tasks: int) -> int:
-    """How many of the tasks are one seed's."""
+    """Number of tasks of one seed among `tasks` tasks of all seeds."""
     return tasks // math.prod(seeds_axis())
 
 
 def flat(value: Tensor) -> Float[Tensor, "*seeds entries"]:
-    """A parameter, or whatever has its shape, as one vector for each seed."""
+    """A tensor of a parameter's shape, flattened to one vector per seed."""
     return value.reshape(*seeds_axis(), -1)
 
 
 def stacked(states: list[State]) -> State:
-    """The states of several seeds as one, with the axis in front of every tensor."""
+    """States of several seeds as one state, with a leading seed axis in every tensor."""
     return {
         part: {name: torch.stack([state[part][name] for state in states]) for name in params}
         for part, params in states[0].items()
@@ -60,5 +70,10 @@ def stacked(states: list[State]) -> State:
 
 
 def state_of(state: State, seed: int) -> State:
-    """One seed's part of what `stacked` made."""
+    """One seed's state out of a state that `stacked` made.
+
+    Args:
+        state: A state with a leading seed axis.
+        seed: Index along that axis.
+    """
     return {part: {name: value[seed] for name, value in params.items()} for part, params in state.items()}

@@ -1,4 +1,4 @@
-"""Wall time and exchanged bytes by phase."""
+"""Wall time and bytes sent, by phase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from metarl.core.ranks import current
 
 
 class Phases:
-    """Seconds spent in each named phase of one iteration, and bytes handed to other ranks."""
+    """Seconds spent in each named phase of one iteration, and bytes sent to other ranks.
+
+    Example:
+        >>> phase = Phases()
+        >>> with phase("collect"):
+        ...     pass
+        >>> list(phase.seconds), phase.bytes_sent
+        (['collect'], {'collect': 0})
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

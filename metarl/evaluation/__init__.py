@@ -1,4 +1,4 @@
-"""Adaptation curves of runs, comparisons with statistics, tables, plots and films."""
+"""Evaluation and comparison of runs: adaptation curves, statistics, tables, plots and videos."""
 
 from __future__ import annotations
 

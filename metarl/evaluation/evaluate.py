@@ -1,4 +1,4 @@
-"""The adaptation curve of a run or of a model, with its protocol, as a JSON-ready result."""
+"""Evaluation of a run or of a model: its adaptation curve and protocol, as a result for JSON."""
 
 from __future__ import annotations
 
@@ -18,26 +18,42 @@ from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
-from metarl.evaluation.statistics import summarise, worse_after_adaptation
+from metarl.evaluation.statistics import RATE_BOUNDS, summarise, worse_after_adaptation
 from metarl.families.splits import held_out_generator
-from metarl.families.tasks import number_of_tasks, read_tasks
+from metarl.families.tasks import number_of_tasks, read_tasks, task_ids
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.training.assembly import assemble
 
 Progress = Callable[[int, int], None]
-"""Called with the number of points measured so far, and of all."""
+"""Callback with the number of measured points and the number of all points."""
 
 
 def evaluate_run(run: Path, *, progress: Progress = lambda done, total: None, **options: Any) -> dict[str, Any]:
-    """The adaptation curve of a run on held-out tasks; `options` are those of `FamilyEvaluation`."""
+    """Measure the adaptation curve of a run on held-out tasks.
+
+    Args:
+        run: The run directory.
+        progress: Called with the number of measured points and the number of all points.
+        **options: Options of `metarl.config.FamilyEvaluation`.
+    """
     return evaluate_on_family(run, FamilyEvaluation(**options), progress)
 
 
 def evaluate_on_family(
     run: Path, options: FamilyEvaluation, progress: Progress = lambda done, total: None
 ) -> dict[str, Any]:
-    """The adaptation curve of a run of `metarl train`, on its own family or on another with the same spaces."""
+    """Measure the adaptation curve of a run of `metarl train`, on its own family or another with the same spaces.
+
+    Args:
+        run: The run directory.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+
+    Raises:
+        ConfigError: An option is invalid.
+        RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
+    """
     algorithm, config = read_config(run)
     check_least(("episodes", options.episodes, 1), ("samples-per-step", options.samples_per_step, 1))
     same = options.family is None or options.family == config.family
@@ -59,11 +75,26 @@ def evaluate_as(
     options: Evaluation,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The adaptation curve of a run's parameters on held-out tasks, everything else as `config` has it."""
+    """Measure the adaptation curve of a run's parameters on held-out tasks of a given configuration.
+
+    Args:
+        kind: The kind of problem.
+        algorithm: Name of the outer update.
+        run: The run directory, from which the parameters are loaded.
+        config: The configuration of tasks, model and adapter.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+
+    Raises:
+        ConfigError: An option is invalid.
+        RunError: There is no such checkpoint, or its parameters do not fit the configuration.
+    """
     check_least(("tasks", options.tasks, 1), ("steps", options.steps, 0), ("seed", options.seed, 0))
     check_rates(options.inner_lr, options.later_inner_lr)
     if options.initialisation not in ("trained", "random"):
         raise ConfigError(f"--initialisation = {options.initialisation}; expected trained or random")
+    if options.initialisation == "random":
+        config = config.untrained()
     rates = {"inner_lr": options.inner_lr, "later_inner_lr": options.later_inner_lr}
     with assemble(algorithm, config, kind, **rates) as parts:
         setup, adapter = parts.setup, parts.adapter
@@ -93,7 +124,17 @@ def measure_curve(
     options: Evaluation,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The adaptation curve of theta on held-out tasks of a setup, with its statistics."""
+    """Measure the adaptation curve of theta on held-out tasks of a setup, with averages and intervals.
+
+    Args:
+        kind: The kind of problem.
+        setup: Tasks, problem and model.
+        theta: The initialisation.
+        adapter: The adaptation method.
+        family: Name of the tasks in the result.
+        options: Options of the evaluation.
+        progress: Called with the number of measured points and the number of all points.
+    """
     split, tasks, steps, seed = options.split, options.tasks, options.steps, options.seed
     key = Key.from_seed(seed).at("evaluation")
     if split.endswith(".json"):
@@ -103,10 +144,12 @@ def measure_curve(
         sampled = setup.sample_tasks(tasks, split, held_out_generator(setup.name, setup.variant, split, seed))
     problem = setup.problem(training=False)
     try:
-        curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), adapter, steps, progress)
+        # Keyed by the split: where splits share tasks, a rate is chosen on other episodes than those reported.
+        place = key.at("episodes", "file" if split.endswith(".json") else split)
+        curve = adaptation_curve(problem, theta, sampled, place, adapter, steps, progress)
     finally:
         problem.close()
-    per_task = curve.per_task.numpy()
+    per_task, ids = curve.per_task.numpy(), task_ids(sampled)
     return {
         "family": family,
         "variant": setup.variant,
@@ -119,16 +162,20 @@ def measure_curve(
         "measure": kind.measure,
         "unit": kind.unit,
         "average": kind.average,
-        kind.measure: summarise(per_task, kind.average),
+        "task_ids": ids,
+        kind.measure: summarise(per_task, kind.average, ids, kind.bounds),
         "per_task": [finite_list(row) for row in per_task],
-        **_successes(curve),
+        **_successes(curve, ids),
         "worse_after_adaptation": worse_after_adaptation(per_task),
     }
 
 
-def _successes(curve: AdaptationCurve) -> dict[str, Any]:
-    """Success rates as a result has them. A rate is a mean, so the interval is that of the mean."""
+def _successes(curve: AdaptationCurve, ids: list[int]) -> dict[str, Any]:
+    """Entries of a result about success rates. A rate is a mean, so its interval is that of the mean."""
     if curve.successes is None:
         return {}
     rates = curve.successes.numpy()
-    return {"success": summarise(rates, "mean"), "success_per_task": [finite_list(row) for row in rates]}
+    return {
+        "success": summarise(rates, "mean", ids, RATE_BOUNDS),
+        "success_per_task": [finite_list(row) for row in rates],
+    }

@@ -1,4 +1,4 @@
-"""An episode of a policy as a film."""
+"""Video of one episode of a policy."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from metarl.core.errors import ConfigError, FamilyError, RunError
 
 
 def film(act: Callable[[Any], Any], env: gymnasium.Env, horizon: int, path: Path, seed: int) -> None:
-    """One episode of actions `act(observation)`, as a GIF, or as MP4 where imageio's encoder is installed.
+    """Write a video of one episode with actions `act(observation)`: a GIF, or MP4 if imageio's encoder is installed.
 
     Args:
-        act: Gives the action for an observation.
+        act: Returns the action for an observation.
         env: An environment that renders RGB arrays; it is closed afterwards.
-        horizon: Steps after which the episode is cut.
+        horizon: Steps after which the episode is truncated.
         path: File to write, .gif or .mp4.
-        seed: Seeds the environment.
+        seed: Seed of the environment.
 
     Raises:
-        ConfigError: The writer of that kind of file is not installed.
+        ConfigError: The writer of this kind of file is not installed.
         FamilyError: The environment does not render RGB arrays.
         RunError: The file cannot be written.
     """

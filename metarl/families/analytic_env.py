@@ -1,4 +1,4 @@
-"""Lanes of analytic families: all tasks and episodes as one batch of tensors, and as gymnasium environments."""
+"""Environments of analytic families: one batch of tensors for all tasks and episodes, and gymnasium environments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metarl.families.vector import TaskVectorEnv, environment_faults, mask_of
 
 
 class Dynamics(Protocol):
-    """What stepping needs of an analytic family (`metarl.families.AnalyticFamily` documents the functions)."""
+    """The part of an analytic family that stepping needs; `metarl.families.AnalyticFamily` documents the functions."""
 
     name: str
     observation_space: spaces.Space
@@ -31,22 +31,39 @@ class Dynamics(Protocol):
     initial_noise: int
     step_noise: int
 
-    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Any, Tensor]: ...
+    def initial(self, task: Mapping[str, Tensor], noise: Tensor) -> tuple[Any, Tensor]:
+        """State and observation at time 0."""
+        ...
 
     def step(
         self, task: Mapping[str, Tensor], state: Any, action: Tensor, noise: Tensor
-    ) -> tuple[Any, Tensor, Tensor, Tensor]: ...
+    ) -> tuple[Any, Tensor, Tensor, Tensor]:
+        """Next state, observation, reward and termination."""
+        ...
 
-    def succeeded(self, task: Mapping[str, Tensor], state: Any) -> Tensor | None: ...
+    def succeeded(self, task: Mapping[str, Tensor], state: Any) -> Tensor | None:
+        """Success of the state after a step."""
+        ...
 
-    def draw(self, task: Task, observations: np.ndarray) -> np.ndarray: ...
+    def draw(self, task: Task, observations: np.ndarray) -> np.ndarray:
+        """An RGB image of an episode so far."""
+        ...
 
 
 class AnalyticVecEnv:
-    """Lanes of an analytic family, stepped as one batch on any device."""
+    """Sub-environments of an analytic family, stepped as one batch on any device.
+
+    Args:
+        family: The dynamics.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
+        device: Device of all tensors.
+        dtype: Floating-point type of observations and rewards.
+        observe_task: Whether the task, as a flat vector, is appended to every observation.
+    """
 
     torch_threads: int | None = None
-    """All that torch has: the lanes are tensors themselves."""
+    """Threads of torch while the environments step: None keeps all, since stepping is itself a torch computation."""
 
     def __init__(
         self,
@@ -71,10 +88,11 @@ class AnalyticVecEnv:
             )
             self._bounds = (low, high)
         self.succeeded: Bool[Tensor, "tasks episodes"] | None = None
-        """Which lanes' last step was a success; None in families that know none."""
+        """Success of each sub-environment's last step; None in families that define no success."""
         self.set_tasks(tasks)
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks of all sub-environments; a reset must follow."""
         self.tasks = number_of_tasks(tasks)
         self._task: dict[str, Tensor] = {}
         for name, value in tasks.items():
@@ -87,7 +105,15 @@ class AnalyticVecEnv:
             self._task_vectors = vectors[:, None].expand(-1, self.episodes, -1)
 
     def reset(self, seeds: Int[Tensor, "tasks episodes"], mask: Bool[Tensor, "tasks episodes"] | None = None) -> Tensor:
-        """Start every lane, or those in `mask`; the rest keep their state. Returns all observations."""
+        """Start episodes in all sub-environments, or in those of a mask; the others keep their state.
+
+        Args:
+            seeds: A seed for each sub-environment.
+            mask: The sub-environments to reset.
+
+        Returns:
+            The observations of all sub-environments, shape (tasks, episodes, size).
+        """
         noise = self._noise(seeds, 0, self.family.initial_noise)
         self._steps = 0
         with self._faults("initial"):
@@ -106,7 +132,7 @@ class AnalyticVecEnv:
         return self._observed()
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Observations, rewards and terminations of all lanes; the horizon is the rollout's concern."""
+        """Observations, rewards and terminations of all sub-environments; the caller enforces the horizon."""
         if self._bounds is not None:
             actions = torch.clamp(actions, *self._bounds)
         elif isinstance(self.family.action_space, spaces.Discrete):
@@ -131,7 +157,7 @@ class AnalyticVecEnv:
         return environment_faults(f"family '{self.family.name}'", function, self._steps)
 
     def _expect(self, what: str, value: Any, shape: Any, dtype: torch.dtype | None = None) -> None:
-        """Raise EnvironmentFault for what is not a tensor (tasks, episodes, *shape), or not of the type."""
+        """Raise EnvironmentFault unless the value is a tensor (tasks, episodes, *shape) of the expected dtype."""
         expected = (self.tasks, self.episodes, *shape)
         found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if found != expected or (dtype is not None and value.dtype != dtype):
@@ -145,18 +171,18 @@ class AnalyticVecEnv:
         return torch.cat([self._observation.to(self.dtype), self._task_vectors], -1)
 
     def close(self) -> None:
-        """Nothing to release; there for symmetry with lanes over real environments."""
+        """No-op; other vector environments release processes or simulators here."""
 
     def _noise(self, seeds: Tensor, time: Tensor | int, components: int) -> Tensor:
         if components == 0:
             return torch.empty((*seeds.shape, 0), dtype=self.dtype, device=self.device)
         at_time = fold(seeds, time)
         drawn = uniform(fold(at_time[..., None], torch.arange(components, device=self.device))).to(self.dtype)
-        return drawn.clamp(max=1 - torch.finfo(self.dtype).eps / 2)  # a rounded cast may reach one
+        return drawn.clamp(max=1 - torch.finfo(self.dtype).eps / 2)  # since the cast may round up to one
 
 
 def _raw(action: Any, vec_env: AnalyticVecEnv) -> Tensor:
-    """An action of the action space as the policy output that stands for it: lanes count choices from zero."""
+    """An action of the action space as a policy output: discrete actions are counted from zero."""
     tensor = torch.as_tensor(np.asarray(action), device=vec_env.device)
     space = vec_env.family.action_space
     if isinstance(space, spaces.Discrete):
@@ -165,7 +191,7 @@ def _raw(action: Any, vec_env: AnalyticVecEnv) -> Tensor:
 
 
 class AnalyticEnv(gymnasium.Env):
-    """One environment of an analytic family, as Gymnasium has them."""
+    """One environment of an analytic family with the interface of gymnasium."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (gymnasium's own declaration)
 
@@ -179,10 +205,12 @@ class AnalyticEnv(gymnasium.Env):
         self._history: list[np.ndarray] = []
 
     def set_task(self, task: Task) -> None:
+        """Change the task; a reset must follow."""
         self.task = task
         self._vec_env.set_tasks(batch_tasks([task]))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start an episode."""
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**62))
@@ -192,6 +220,7 @@ class AnalyticEnv(gymnasium.Env):
         return observation, {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        """One step; truncated at the family's horizon."""
         observation, reward, terminated = self._vec_env.step(_raw(action, self._vec_env)[None, None])
         self._steps += 1
         single = observation[0, 0].numpy().copy()
@@ -202,15 +231,22 @@ class AnalyticEnv(gymnasium.Env):
         return single, float(reward), ended, not ended and self._steps >= self.family.horizon, info
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The family's image of the episode so far; None without a render mode."""
         if self.render_mode is None:
             return None
         return self.family.draw(self.task, np.stack(self._history))
 
 
 class AnalyticVectorEnv(TaskVectorEnv):
-    """Gymnasium's vector interface, in NumPy, to the same batch; rollouts use `batch` and skip the conversion.
+    """Sub-environments of an analytic family with the vector interface of gymnasium, in NumPy.
 
-    `with_task` is the space of observations that end with the task, where the task is to be observed.
+    Rollouts use `batch`, the same sub-environments on tensors, which avoids the conversion.
+
+    Args:
+        family: The dynamics.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
+        with_task: Space of the observations with the task appended; None if the task is not observed.
     """
 
     def __init__(
@@ -227,10 +263,12 @@ class AnalyticVectorEnv(TaskVectorEnv):
         self._steps = np.zeros(self.num_envs, np.int64)
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks of all sub-environments; a reset must follow."""
         self.check_tasks(tasks)
         self.batch.set_tasks(tasks)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:  # type: ignore[override]
+        """Start episodes in all sub-environments, or in those of `options["reset_mask"]`."""
         mask = mask_of(options)
         super().reset(seed=seed if isinstance(seed, int) else None)
         each = self.seeds_of(seed) or self.np_random.integers(2**62, size=self.num_envs).tolist()
@@ -242,6 +280,7 @@ class AnalyticVectorEnv(TaskVectorEnv):
         return observation.flatten(0, 1).cpu().numpy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
+        """One step of all sub-environments; truncated at the family's horizon."""
         batched = _raw(actions, self.batch)
         batched = batched.reshape(*self.shape, *batched.shape[1:])
         observation, reward, terminated = (x.flatten(0, 1).cpu().numpy() for x in self.batch.step(batched))

@@ -1,4 +1,4 @@
-"""Families declared from any Gymnasium environment, with no subclass."""
+"""Families declared from any Gymnasium environment, without a subclass."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from metarl.families.vector import wrapper_of
 
 
 class _TaskHolder(gymnasium.Wrapper):
-    """Outermost layer of a declared environment: applies a task, rebuilding what is inside where it must."""
+    """Outermost wrapper of a declared environment: applies a task, and rebuilds the environment if necessary."""
 
     spec = None  # type: ignore[assignment]
-    """A registered id cannot rebuild the environment, since it knows no task."""
+    """None, since a registered id does not contain the task and could not rebuild the environment."""
 
     def __init__(self, family: DeclaredFamily, task: Task, render_mode: str | None) -> None:
         super().__init__(family.build(task, render_mode))
@@ -78,6 +78,7 @@ class DeclaredFamily(TaskFamily):
 
     @cached_property
     def horizon(self) -> int:  # type: ignore[override]
+        """The given horizon, or the time limit that is registered for the environment."""
         horizon = self._horizon
         if horizon is None and isinstance(self._env, str):
             horizon = gymnasium.spec(self._env).max_episode_steps
@@ -96,15 +97,17 @@ class DeclaredFamily(TaskFamily):
 
     @property
     def observation_space(self) -> spaces.Space:  # type: ignore[override]
+        """Observation space of the environment, flattened."""
         return self._prototype.observation_space
 
     @property
     def action_space(self) -> spaces.Space:  # type: ignore[override]
+        """Action space of the environment, rescaled if configured."""
         return self._prototype.action_space
 
     @cached_property
     def _keyword_names(self) -> frozenset[str]:
-        """The task entries that only the constructor can take: no attribute of that name, no `set_task`."""
+        """Task entries that are only arguments of the constructor, not attributes; empty with a `set_task` function."""
         if self._set_task is not None:
             return frozenset()
         parameters = inspect.signature(self._constructor).parameters
@@ -130,7 +133,7 @@ class DeclaredFamily(TaskFamily):
         return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
 
     def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
-        """The environment under the task holder, with the entries that its constructor takes."""
+        """The environment inside the task wrapper, built with the task entries that its constructor takes."""
         arguments: dict[str, Any] = {name: _plain(task[name]) for name in self._keyword_names}
         if render_mode is not None:
             arguments["render_mode"] = render_mode
@@ -146,7 +149,7 @@ class DeclaredFamily(TaskFamily):
         return env
 
     def apply(self, env: gymnasium.Env, task: Task) -> None:
-        """Set the entries that are attributes (or call the user's function)."""
+        """Set the task entries that are attributes, or call the user's function."""
         if self._set_task is not None:
             self._set_task(env.unwrapped, task)
             return
@@ -155,19 +158,22 @@ class DeclaredFamily(TaskFamily):
                 setattr(env.unwrapped, name, _plain(task[name]))
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment with this task."""
         return _TaskHolder(self, task, render_mode)
 
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Change the task of an environment; it is rebuilt if an entry is an argument of its constructor."""
         holder = wrapper_of(env, _TaskHolder)
         if self._keyword_names:
             holder.rebuild(task)
         self.apply(holder, task)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The prototype is an open environment, which a worker process makes for itself.
+        # The prototype is an open environment; each worker process makes its own.
         return {name: value for name, value in self.__dict__.items() if name != "_prototype"}
 
     def close(self) -> None:
+        """Close the environment that the spaces were read from."""
         if "_prototype" in self.__dict__:
             self._prototype.close()
 
@@ -183,13 +189,33 @@ def declare_family(
     rescale_actions: bool = True,
     name: str | None = None,
 ) -> DeclaredFamily:
-    """A family from any Gymnasium environment: an id or a constructor, and the parameters that vary.
+    """Declare a family over a Gymnasium environment by the parameters that vary.
 
-    Each entry of `task_space` is an attribute of the unwrapped environment, or else a keyword argument of its
-    constructor; `set_task(unwrapped_env, task)` replaces both where more than one attribute must change
-    (CartPole computes derived masses when it is built, for one). `horizon` defaults to the registered time
-    limit. Training tasks are uniform in `train_space` (default: all of `task_space`); what lies outside it is
-    the out-of-distribution split. Observations are flattened, bounded actions scaled from [-1, 1].
+    Each entry of the task space is an attribute of the unwrapped environment, or else a keyword argument of its
+    constructor. Observations that are not flat vectors are flattened.
+
+    Args:
+        env: A registered id, or a constructor.
+        task_space: The parameters that vary and their ranges.
+        horizon: Time limit in steps (default: the registered one).
+        train_space: Ranges of the training tasks, which are drawn uniformly (default: all of `task_space`). The rest of
+            `task_space` is the out-of-distribution split.
+        splits: Replaces the uniform splits.
+        set_task: Called as `set_task(unwrapped_env, task)` instead of setting attributes, for environments with derived
+            quantities (CartPole computes total masses when it is built).
+        rescale_actions: Whether actions in [-1, 1] are scaled to the bounds of a bounded action space.
+        name: Name of the family (default: that of the environment).
+
+    Raises:
+        FamilyError: The task space is not a Dict, or `train_space` does not fit it. Faults of the environment, such as
+            an entry that is neither attribute nor argument, are raised when it is first made.
+
+    Example:
+        >>> gravity = spaces.Dict({"g": spaces.Box(5.0, 15.0, (), np.float32)})
+        >>> family = declare_family("Pendulum-v1", gravity)
+        >>> family.horizon, family.observation_space.shape
+        (200, (3,))
+        >>> family.close()
     """
     return DeclaredFamily(
         env,
@@ -204,5 +230,5 @@ def declare_family(
 
 
 def _plain(value: Any) -> Any:
-    """Scalars as Python numbers, since environments test `isinstance(x, float)`; arrays as copies they may change."""
+    """Scalars as Python numbers, since environments test `isinstance(x, float)`; arrays as copies."""
     return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else np.copy(value)

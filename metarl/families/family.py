@@ -1,8 +1,8 @@
 """Task families: a distribution of environments that share spaces and differ in a task.
 
-Three ways to write one, one contract: subclass `AnalyticFamily` with pure batched functions, declare one from
-any Gymnasium environment with `declared.declare_family`, or subclass `TaskFamily` and build the environments yourself.
-This module imports no torch, so that families can be listed and validated at once.
+There are three ways to write a family: subclass `AnalyticFamily` with pure batched functions, declare one over a
+Gymnasium environment with `declare_family`, or subclass `TaskFamily` and build the environments yourself.
+This module imports no torch, so that families can be listed and validated quickly.
 """
 
 from __future__ import annotations
@@ -28,59 +28,100 @@ if TYPE_CHECKING:
 class TaskFamily(ABC):
     """Environments that share observation space, action space and horizon, and differ in their task.
 
-    A task is sticky: it is set when an environment is made or by `set_task`, and no reset changes it.
+    A task is sticky: `make` and `set_task` set it, and no reset changes it. `metarl check` examines the contract.
+
+    Example:
+        >>> from metarl.families import load_family
+        >>> family = load_family("navigation2d")
+        >>> tasks = family.sample_tasks(3, "meta-train", np.random.default_rng(0))
+        >>> tasks["goal"].shape
+        (3, 2)
     """
 
     name: str
     variants: ClassVar[Mapping[str, str]] = {}
-    """Names of the variants, each with a line on what it is; the first is the default."""
+    """Names of the variants with a one-line description each; the first is the default."""
     variant: str | None = None
     task_space: spaces.Dict
     observation_space: spaces.Space
     action_space: spaces.Space
     horizon: int
+    """Time limit of an episode in steps."""
     splits: Splits
     protocol: Mapping[str, str] = {}
-    """What a reader must know to compare returns: reward, end rule, action scaling."""
+    """Facts that are needed to compare returns: reward, termination, action scaling."""
 
     @abstractmethod
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
-        """One environment with this task."""
+        """One environment with this task.
+
+        Args:
+            task: A value of the task space.
+            render_mode: Render mode of the environment.
+        """
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
-        """tasks x episodes environments in task-major order, under gymnasium's own vector environment."""
+        """A vector environment of tasks x episodes sub-environments in task-major order, with autoreset disabled.
+
+        Args:
+            tasks: A batch of tasks.
+            episodes: Sub-environments of each task.
+        """
 
         return SyncTaskVectorEnv(self, tasks, episodes)
 
     @abstractmethod
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
-        """Give an environment that `make` returned another task; reset it afterwards."""
+        """Change the task of an environment that `make` returned; a reset must follow.
+
+        Args:
+            env: The environment, possibly inside further wrappers.
+            task: A value of the task space.
+        """
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
-        """n tasks of a split; raises FamilyError for a split that the family does not have."""
+        """Draw tasks of a split.
+
+        Args:
+            n: Number of tasks.
+            split: One of `splits.names`.
+            rng: The only source of randomness.
+
+        Raises:
+            FamilyError: The family has no such split.
+        """
         return self.splits.sample(n, split, rng)
 
     def close(self) -> None:  # noqa: B027 (most families hold nothing)
-        """Release what the family itself holds; environments are closed by whoever made them."""
+        """Release resources of the family itself; callers close the environments that they made."""
 
 
 def known_variant(name: str, variant: str, variants: Iterable[str]) -> str:
-    """The variant; raises FamilyError, with the nearest one, where the family of that name has none such."""
+    """Return the variant if the family has it.
+
+    Args:
+        name: Name of the family, for the error message.
+        variant: Name of the variant.
+        variants: Names of all variants.
+
+    Raises:
+        FamilyError: There is no such variant; the message suggests the nearest.
+    """
     if variant not in variants:
         raise FamilyError(f"family '{name}': unknown variant '{variant}'{nearest(variant, variants)}")
     return variant
 
 
 Note = Callable[[int, int], None]
-"""Called with the index of a sub-environment and the step that it is about to take (0 for its reset)."""
+"""Callback with the index of a sub-environment and the step that it is about to take (0 for its reset)."""
 
 
 class _CheckedEnv(gymnasium.Wrapper):
-    """Names the sub-environment in whatever it raises, and refuses observations of another shape."""
+    """Adds the sub-environment to its error messages, and raises EnvironmentFault for invalid return values."""
 
     def __init__(self, env: gymnasium.Env, family: TaskFamily, number: int, episodes: int, note: Note) -> None:
         super().__init__(env)
-        # Bounds may depend on the task; what must agree is the shape.
+        # Bounds may depend on the task; only the shape must agree.
         self.observation_space = family.observation_space
         self._shape = family.observation_space.shape
         self._number, self._note = number, note
@@ -131,14 +172,25 @@ class _CheckedEnv(gymnasium.Wrapper):
 
 
 def env_label(family: TaskFamily, number: int, episodes: int) -> str:
-    """Task and episode of a sub-environment, counted task-major, for messages."""
+    """Family, task and episode of a sub-environment, for messages.
+
+    Args:
+        family: The family.
+        number: Index of the sub-environment in task-major order.
+        episodes: Sub-environments of each task.
+    """
     return f"family '{family.name}', task {number // episodes}, episode {number % episodes}"
 
 
 class SyncTaskVectorEnv(SyncVectorEnv):
     """gymnasium's synchronous vector environment over tasks x episodes sub-environments, re-tasked without rebuilding.
 
-    `indices` picks some of them, counted task-major (default: all); `note` is called before each resets or steps.
+    Args:
+        family: Makes the sub-environments.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
+        indices: Sub-environments to make, in task-major order (default: all).
+        note: Called before each reset and step of a sub-environment.
     """
 
     def __init__(
@@ -170,6 +222,7 @@ class SyncTaskVectorEnv(SyncVectorEnv):
         )
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks of all sub-environments; a reset must follow."""
         check_number(tasks, self.shape[0])
         for number, env in zip(self.indices, self.envs, strict=True):
             assert isinstance(env, _CheckedEnv)

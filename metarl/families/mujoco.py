@@ -1,8 +1,8 @@
-"""Families on MuJoCo: gymnasium's own environments with another reward, observation and end, all lanes at once.
+"""Families on MuJoCo: gymnasium's environments with another reward, observation and termination, in one batch.
 
-A family is written once, as functions of a `Motion` of any number of lanes. `make` feeds them from one of gymnasium's
-environments, `make_vec` from `mujoco.rollout`; both start from the same model, with the solver's warm start disabled,
-since a rollout does not carry it.
+A family is a set of functions of a `Motion` of any number of sub-environments. `make` computes the motion with one of
+gymnasium's environments, `make_vec` with `mujoco.rollout`. Both use the same model with the solver's warm start
+disabled, since a rollout does not keep it between calls.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from metarl.families.tasks import Task, Tasks, batch_tasks, task_at
 from metarl.families.vector import TaskVectorEnv, mask_of, wrapper_of
 
 CONTACT_FIELDS = 9
-"""Numbers of a contact sensor: force, torque and the point that they act at."""
+"""Numbers per contact sensor: force, torque and point of application, three each."""
 
 
 class Motion(NamedTuple):
-    """What one step did to every lane; after a reset, `before` is the state itself and `control` is zero.
+    """One step of every sub-environment; after a reset `before` equals `position` and `control` is zero.
 
-    `sensors` were read at the start of the last substep, `sensors_before` at that of the previous step's last.
+    `sensors` were read at the start of the step's last substep, `sensors_before` at that of the previous step.
     """
 
     before: Float[np.ndarray, "envs position"]
@@ -45,31 +45,37 @@ class Motion(NamedTuple):
 
     @property
     def center_of_mass(self) -> Float[np.ndarray, "envs 3"]:
+        """Centre of mass of the whole body; needs `senses_contacts`."""
         return self.sensors[:, :3]
 
     @property
     def contact_forces(self) -> Float[np.ndarray, "envs body 6"]:
-        """Torque about the centre of mass and force on each body but the world, as `cfrc_ext` has them."""
+        """Torque about the centre of mass and force on each body except the world, as in `cfrc_ext`."""
         readings = self.sensors[:, 3:].reshape(len(self.sensors), -1, CONTACT_FIELDS)
         force, torque, point = readings[..., :3], readings[..., 3:6], readings[..., 6:]
-        task_name = torque + np.cross(point - self.center_of_mass[:, None], force)
-        return -np.concatenate([task_name, force], -1)
+        about = torque + np.cross(point - self.center_of_mass[:, None], force)
+        return -np.concatenate([about, force], -1)
 
 
 class MujocoFamily(TaskFamily):
     """A family over one of gymnasium's MuJoCo environments.
 
-    Policies' actions in [-action_bound, action_bound] are clipped and mapped to the actuators' bounds. Construction
-    raises FamilyError where MuJoCo is not installed.
+    Policy actions are clipped to [-action_bound, action_bound] and mapped linearly to the actuators' bounds.
+
+    Raises:
+        FamilyError: MuJoCo is not installed.
     """
 
     env_id: ClassVar[str]
+    """Registered id of gymnasium's environment."""
     env_options: ClassVar[Mapping[str, Any]] = {}
+    """Keyword arguments of its constructor."""
     senses_contacts: ClassVar[bool] = False
-    """Whether the functions below need the centre of mass and contact forces, which cost time."""
+    """Whether motions contain the centre of mass and the contact forces, which costs time."""
     action_bound: float = 1.0
+    """Bound of the policy's actions."""
     substep_seconds: ClassVar[float | None] = None
-    """The solver's time step where it is not that of gymnasium's model."""
+    """Time step of the solver in seconds; None for that of gymnasium's model."""
 
     def __init__(self) -> None:
         if find_spec("mujoco") is None or find_spec("imageio") is None:
@@ -77,34 +83,40 @@ class MujocoFamily(TaskFamily):
 
     @abstractmethod
     def observe(self, motion: Motion) -> Float[np.ndarray, "envs observation"]:
-        """What the policy sees after the step."""
+        """Observation of the policy after the step."""
 
     @abstractmethod
     def reward(self, tasks: Tasks, motion: Motion) -> Float[np.ndarray, " envs"]:
-        """The step's reward; `tasks` has an entry a lane."""
+        """Reward of the step; `tasks` has one entry for each sub-environment."""
 
     def ended(self, motion: Motion) -> Bool[np.ndarray, " envs"]:
+        """Termination after the step; never, unless a subclass overrides this."""
         return np.zeros(len(motion.position), bool)
 
     def succeeded(self, tasks: Tasks, motion: Motion) -> Bool[np.ndarray, " envs"] | None:
-        """Whether the step is a success; None in families that know none."""
+        """Success of the step; None in families that define no success."""
         return None
 
     def initial_state(self, physics: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position and velocity of an episode's start, drawn from `physics.np_random`; None for gymnasium's own."""
+        """Position and velocity at the start of an episode, drawn by `physics.np_random`; None for gymnasium's own."""
         return None
 
     def info(self, tasks: Tasks, motion: Motion) -> dict[str, Any]:
-        """What a step's info says."""
+        """Entries of a step's info."""
         successes = self.succeeded(tasks, motion)
         return {} if successes is None else {"success": successes}
 
     def model_for(self, task: Task) -> Any:
-        """The task's physics, never changed once made; families whose tasks differ in it return copies."""
+        """MuJoCo model of a task, not to be changed; families whose tasks differ in physics return copies."""
         return self.model
 
     def make_base_env(self, model: Any = None, render_mode: str | None = None) -> Any:
-        """gymnasium's environment, unwrapped: with the model that it loads, or with the given one."""
+        """gymnasium's environment, unwrapped.
+
+        Args:
+            model: Replaces the model that the environment loads.
+            render_mode: Render mode of the environment.
+        """
         entry = gymnasium.spec(self.env_id).entry_point
         creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
         if model is not None:
@@ -116,11 +128,12 @@ class MujocoFamily(TaskFamily):
 
     @cached_property
     def prototype(self) -> Any:
+        """gymnasium's environment, from which model and frame skip are read."""
         return self.make_base_env()
 
     @cached_property
     def model(self) -> Any:
-        """gymnasium's model with the warm start disabled, and sensors where the family needs them."""
+        """gymnasium's model with the warm start disabled, and with sensors if the family needs them."""
         import mujoco
 
         spec = mujoco.MjSpec.from_file(self.prototype.fullpath)
@@ -134,14 +147,17 @@ class MujocoFamily(TaskFamily):
 
     @property
     def frame_skip(self) -> int:
+        """Substeps of the solver in a step."""
         return int(self.prototype.frame_skip)
 
     @property
     def step_seconds(self) -> float:
+        """Simulated seconds of a step."""
         return float(self.model.opt.timestep * self.frame_skip)
 
     @cached_property
     def observation_space(self) -> spaces.Box:  # type: ignore[override]
+        """Unbounded Box of the size of an observation."""
         import mujoco
 
         data = mujoco.MjData(self.model)
@@ -150,26 +166,30 @@ class MujocoFamily(TaskFamily):
 
     @cached_property
     def action_space(self) -> spaces.Box:  # type: ignore[override]
+        """Box with bounds +-action_bound and one entry for each actuator."""
         return spaces.Box(-self.action_bound, self.action_bound, (self.model.nu,), np.float32)
 
     def control(self, actions: Float[np.ndarray, "envs action"]) -> Float[np.ndarray, "envs actuator"]:
+        """Actions clipped and mapped to the actuators' bounds."""
         low, high = self.model.actuator_ctrlrange.T
         share = np.clip(np.asarray(actions, np.float64) / self.action_bound, -1, 1)
         return low + (share + 1) / 2 * (high - low)
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment with this task, a `MujocoTaskEnv` with a time limit."""
         return TimeLimit(MujocoTaskEnv(self, task, render_mode), self.horizon)
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
-
+        """All sub-environments in one `MujocoVectorEnv`."""
         return MujocoVectorEnv(self, tasks, episodes)
 
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Change the task of an environment; a reset must follow."""
         wrapper_of(env, MujocoTaskEnv).set_task(task)
 
 
 class MujocoTaskEnv(gymnasium.Wrapper):
-    """gymnasium's environment, whose own reward, observation and end the family's replace."""
+    """gymnasium's environment with the reward, observation and termination of a family."""
 
     spec = None  # type: ignore[assignment]
 
@@ -183,6 +203,7 @@ class MujocoTaskEnv(gymnasium.Wrapper):
         self.set_task(task)
 
     def set_task(self, task: Task) -> None:
+        """Change the task, and the physics if it depends on the task."""
         self.tasks = batch_tasks([task])
         model = self.family.model_for(task)
         if model is not self._model:
@@ -193,6 +214,7 @@ class MujocoTaskEnv(gymnasium.Wrapper):
             self.physics.mujoco_renderer.model, self.physics.mujoco_renderer.data = model, self.physics.data
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start an episode from the family's initial state, or from gymnasium's."""
         self.env.reset(seed=seed)
         drawn = self.family.initial_state(self.physics)
         if drawn is not None:
@@ -200,6 +222,7 @@ class MujocoTaskEnv(gymnasium.Wrapper):
         return self.family.observe(motion_after_reset(self.physics.data))[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        """One step by gymnasium's environment; never truncated."""
         data = self.physics.data
         control = self.family.control(np.asarray(action)[None])
         before, sensors_before = np.array(data.qpos)[None], np.array(data.sensordata)[None]
@@ -212,13 +235,13 @@ class MujocoTaskEnv(gymnasium.Wrapper):
 
 
 def motion_after_reset(data: Any) -> Motion:
-    """The motion, of one lane, that a reset counts as."""
+    """The motion of one environment after a reset."""
     rows = (data.qpos, data.qpos, data.qvel, np.zeros(len(data.ctrl)), data.sensordata, data.sensordata)
     return Motion(*(np.array(row)[None] for row in rows))
 
 
 def _add_sensors(spec: Any) -> None:
-    """The centre of mass of the whole body, and the net contact force on every body but the world."""
+    """Add sensors of the whole body's centre of mass, and of the net contact force on every body except the world."""
     import mujoco
 
     kinds = mujoco.mjtSensor
@@ -239,19 +262,32 @@ def _add_sensors(spec: Any) -> None:
 
 
 def actions_in_words(bound: float) -> str:
-    """For a family's protocol."""
+    """Description of the action scaling, for a family's protocol.
+
+    Args:
+        bound: The family's `action_bound`.
+    """
     return f"clipped to [-{bound:g}, {bound:g}], mapped to the actuators' bounds"
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on. The pool's threads sleep between calls, so torch may have them too."""
+    """Number of cores that this process may use.
+
+    The threads of MuJoCo's pool sleep between calls, so torch may use the same cores.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class MujocoVectorEnv(TaskVectorEnv):
-    """All sub-environments stepped by one call of `mujoco.rollout`, on its own pool of threads.
+    """All sub-environments stepped by one call of `mujoco.rollout`, on its own thread pool.
 
-    Every one is `make(task)`, whatever the number of threads.
+    Each sub-environment behaves like `family.make(task)`, for any number of threads.
+
+    Args:
+        family: The family.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
+        threads: Size of the pool (default: one thread for each usable core).
     """
 
     def __init__(self, family: MujocoFamily, tasks: Tasks, episodes: int, *, threads: int | None = None) -> None:
@@ -262,7 +298,7 @@ class MujocoVectorEnv(TaskVectorEnv):
         self.family, envs = family, self.num_envs
         model, threads = family.model, threads or usable_cores()
         self._starter = MujocoTaskEnv(family, task_at(tasks, 0), None)
-        """Draws initial states, which are then those of gymnasium's own reset."""
+        """Environment that draws initial states, so that they are those of `make`."""
         self._pool = rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
         size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS.value)
@@ -277,13 +313,17 @@ class MujocoVectorEnv(TaskVectorEnv):
         self.set_tasks(tasks)
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks of all sub-environments; a reset must follow."""
         self.check_tasks(tasks)
         models = [self.family.model_for(task_at(tasks, i)) for i in range(self.shape[0])]
         self._models = [model for model in models for _ in range(self.shape[1])]
         self._tasks = {name: np.repeat(np.asarray(values), self.shape[1], 0) for name, values in tasks.items()}
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:  # type: ignore[override]
-        """Start every sub-environment, or those in the mask; unseeded ones go on with the last one's random numbers."""
+        """Start episodes in all sub-environments, or in those of `options["reset_mask"]`.
+
+        Without seeds the random numbers continue from the previous reset.
+        """
         mask, seed = mask_of(options), self.seeds_of(seed)
         for env_index in range(self.num_envs) if mask is None else np.flatnonzero(mask):
             self._observations[env_index], _ = self._starter.reset(seed=None if seed is None else seed[env_index])
@@ -295,6 +335,7 @@ class MujocoVectorEnv(TaskVectorEnv):
         return self._observations.copy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
+        """One step of all sub-environments; truncated at the family's horizon."""
         control = self.family.control(actions)
         before, sensors_before = self._state[:, self._position].copy(), self._sensors
         self._pool.rollout(
@@ -318,6 +359,7 @@ class MujocoVectorEnv(TaskVectorEnv):
         return self._observations.copy(), reward, terminated, truncated, info
 
     def close(self, **arguments: Any) -> None:
+        """Close the thread pool and the environment of initial states."""
         self._pool.close()
         self._starter.close()
         super().close(**arguments)

@@ -17,7 +17,11 @@ from metarl.families.vector import wrapper_of
 
 
 class ObserveTask(TaskFamily):
-    """The oracle baseline of a family: the task, as a flat vector, is appended to every observation."""
+    """The oracle baseline: a family with the task, as a flat vector, appended to every observation.
+
+    Args:
+        family: The family, with a flat Box of observations.
+    """
 
     def __init__(self, family: TaskFamily) -> None:
         self.family = family
@@ -36,9 +40,11 @@ class ObserveTask(TaskFamily):
         self.observation_space = spaces.Box(low, high, dtype=np.float32)
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """The family's environment, wrapped."""
         return _ObserveTaskEnv(self, self.family.make(task, render_mode=render_mode), task)
 
     def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        """The family's vector environment, wrapped; an analytic one appends the task itself."""
         if isinstance(self.family, AnalyticFamily):
             from metarl.families.analytic_env import AnalyticVectorEnv
 
@@ -47,11 +53,13 @@ class ObserveTask(TaskFamily):
         return ObserveTaskVectorEnv(self, self.family.make_vec(tasks, episodes), tasks)
 
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
+        """Change the task of an environment, and the task that is appended."""
         holder = wrapper_of(env, _ObserveTaskEnv)
         self.family.set_task(holder.env, task)
         holder.task = task
 
     def close(self) -> None:
+        """Close the family."""
         self.family.close()
 
 
@@ -70,7 +78,7 @@ class _ObserveTaskEnv(gymnasium.ObservationWrapper):
 
 
 class ObserveTaskVectorEnv(VectorWrapper):
-    """Lanes of a family with the task, as a flat vector, appended to every observation."""
+    """A family's vector environment with the task, as a flat vector, appended to every observation."""
 
     def __init__(self, family: ObserveTask, env: VectorEnv, tasks: Tasks) -> None:
         super().__init__(env)
@@ -84,14 +92,17 @@ class ObserveTaskVectorEnv(VectorWrapper):
         self._vectors = np.repeat(vectors, self.num_envs // len(vectors), 0)
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks, and the tasks that are appended."""
         self.env.set_tasks(tasks)  # type: ignore[attr-defined]
         self._note(tasks)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        """Start episodes; arguments are those of the wrapped environment."""
         observations, info = self.env.reset(seed=seed, options=options)
         return self._with_task(observations), info
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict]:
+        """One step of all sub-environments."""
         observations, *rest = self.env.step(actions)
         return self._with_task(observations), *rest  # type: ignore[return-value]
 

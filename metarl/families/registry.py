@@ -1,4 +1,4 @@
-"""Finding task families: the entry-point group `metarl.families`, or `module:attribute`."""
+"""Lookup of task families: by the entry-point group `metarl.families`, or by `module:attribute`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,27 @@ GROUP = "metarl.families"
 
 
 def registered() -> dict[str, EntryPoint]:
-    """Families that installed packages declare, by name."""
+    """Entry points of all families that installed packages declare, by name."""
     return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
 def load_family(name: str, variant: str | None = None, *, observe_task: bool = False) -> TaskFamily:
-    """The family of that name in that variant (None: its default).
+    """Load a family by name.
 
-    A name is a registered one, `registered:variant`, or `module:attribute`, looked up in the working directory too;
-    it stands for a TaskFamily, a subclass of it, or a function that returns one. Classes and functions are given the
-    variant if they take one. Raises FamilyError for whatever cannot be loaded.
+    A name denotes a TaskFamily, a subclass of it, or a function that returns one. Classes and functions receive the
+    variant if they have a parameter `variant`.
+
+    Args:
+        name: A registered name, `registered:variant`, or `module:attribute`, also of a module in the working directory.
+        variant: Variant of the family (default: its first).
+        observe_task: Whether the task is appended to observations (the oracle baseline).
+
+    Raises:
+        FamilyError: The family or variant does not exist or cannot be loaded.
+
+    Example:
+        >>> load_family("navigation2d", "wide").variant
+        'wide'
     """
     name, named = split_name(name)
     if named is not None and variant not in (None, named):
@@ -56,13 +67,18 @@ def load_family(name: str, variant: str | None = None, *, observe_task: bool = F
 
 
 def family_variants(name: str) -> tuple[str, ...]:
-    """Variants of a family, the default first; empty for a family that has none."""
+    """Names of a family's variants, the default first; empty for a family without variants.
+
+    Example:
+        >>> family_variants("navigation2d")
+        ('finn17', 'raw-action', 'wide')
+    """
     name, named = split_name(name)
     return (named,) if named is not None else tuple(getattr(_load(name), "variants", ()))
 
 
 def split_name(name: str) -> tuple[str, str | None]:
-    """A registered name and the variant that follows its colon; other names are whole."""
+    """Split `registered:variant` into name and variant; other names are returned whole, with None."""
     head, colon, tail = name.partition(":")
     return (head, tail) if colon and head in registered() else (name, None)
 
@@ -71,8 +87,8 @@ def _load(name: str) -> Any:
     if ":" in name:
         module_name = name.partition(":")[0]
         target = import_attribute(name, f"family '{name}'", FamilyError)
-        # A run directory names its family, and may come from a stranger: only what the module itself offers as a
-        # family is called, not any function that can be reached through it.
+        # A run directory names its family and may be from an untrusted source. Therefore only families, and functions
+        # that the module itself defines, are called, not functions that it imports.
         library = module_name.split(".")[0] in sys.stdlib_module_names
         own = inspect.isfunction(target) and target.__module__ == module_name and not library
         if not (own or isinstance(target, TaskFamily) or (inspect.isclass(target) and issubclass(target, TaskFamily))):

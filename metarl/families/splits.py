@@ -1,4 +1,4 @@
-"""How a family's tasks are divided into meta-train, meta-validation, meta-test and out-of-distribution."""
+"""Splits of a family's tasks into meta-train, meta-validation, meta-test and out-of-distribution."""
 
 from __future__ import annotations
 
@@ -23,37 +23,73 @@ from metarl.families.tasks import (
 )
 
 SPLITS = ("meta-train", "meta-validation", "meta-test", "out-of-distribution")
+"""Names of all splits; a family may lack the last."""
 
 
 def check_split(split: str, names: Iterable[str]) -> None:
-    """Raise FamilyError, with the nearest name, for a split that is not among those."""
+    """Check the name of a split.
+
+    Args:
+        split: The name.
+        names: The family's splits.
+
+    Raises:
+        FamilyError: There is no such split; the message suggests the nearest.
+    """
     if split not in names:
         raise FamilyError(f"unknown split '{split}'{nearest(split, names)}")
 
 
 def held_out_generator(family: str, variant: str | None, split: str, seed: int) -> np.random.Generator:
-    """The generator that draws the tasks of an evaluation: a function of family, variant, split and seed alone."""
+    """The generator that draws the tasks of an evaluation, a function of its arguments alone.
+
+    Args:
+        family: Name of the family.
+        variant: Variant of the family.
+        split: Name of the split.
+        seed: Seed of the evaluation.
+    """
     return Key.from_seed(seed).at("evaluation").at("tasks", family, variant or "", split).generator()
 
 
 class Splits(Protocol):
-    """How a family's tasks are divided. `kind` is "disjoint" or "shared", and every result says which."""
+    """Protocol of a family's division of tasks into splits."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """Either "disjoint", if no task is in two splits, or "shared"; results of evaluations contain it."""
+        ...
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        ...
 
-    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks: ...
+    def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split."""
+        ...
 
 
 class UniformSplits:
     """Uniform draws from the training space; out-of-distribution draws from the rest of the task space.
 
-    meta-train, meta-validation and meta-test share the distribution, as in the published protocols; which
-    tasks each one serves differs, because the generator is keyed by the split. With continuous entries no
-    task is served by two splits.
+    meta-train, meta-validation and meta-test have the same distribution, as in the published protocols. Their tasks
+    differ, since the generator is keyed by the split. With continuous entries no task is in two splits.
+
+    Args:
+        task_space: Box and Discrete entries with bounds.
+        train_space: The same entries with narrower bounds; by default `task_space`, and no out-of-distribution split.
+
+    Raises:
+        FamilyError: An entry is unbounded, or the two spaces do not fit.
+
+    Example:
+        >>> box = spaces.Dict({"goal": spaces.Box(-1.0, 1.0, (2,), np.float32)})
+        >>> splits = UniformSplits(box)
+        >>> splits.names, splits.kind
+        (('meta-train', 'meta-validation', 'meta-test'), 'disjoint')
+        >>> splits.sample(5, "meta-test", np.random.default_rng(0))["goal"].shape
+        (5, 2)
     """
 
     def __init__(self, task_space: spaces.Dict, train_space: spaces.Dict | None = None) -> None:
@@ -75,16 +111,18 @@ class UniformSplits:
 
     @property
     def kind(self) -> str:
-        """Disjoint where something continuous varies, so that no task is drawn twice; otherwise splits share tasks."""
+        """Either "disjoint", if a continuous entry varies and therefore no task is drawn twice, or "shared"."""
         entries = self.train_space.spaces.values()
         varies = any(isinstance(e, spaces.Box) and _is_continuous(e) and bool((e.low < e.high).any()) for e in entries)
         return "disjoint" if varies else "shared"
 
     @property
     def names(self) -> tuple[str, ...]:
+        """All splits, or all but out-of-distribution without a separate training space."""
         return SPLITS if self.train_space is not self.task_space else SPLITS[:3]
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split; raises FamilyError if there is no such split."""
         check_split(split, self.names)
         if split != "out-of-distribution":
             return _uniform(self.train_space, n, rng)
@@ -104,7 +142,15 @@ class UniformSplits:
 
 
 class ListedSplits:
-    """A finite family: every split is a list of tasks, drawn without repetition until the list is used up."""
+    """Splits of a finite family: lists of tasks, drawn without repetition until a list is exhausted.
+
+    Args:
+        lists: The tasks of each split.
+        kind: "disjoint", or "shared" if splits have tasks in common.
+
+    Raises:
+        FamilyError: A task is in two splits although they are disjoint.
+    """
 
     def __init__(self, lists: Mapping[str, Sequence[Task]], *, kind: str = "disjoint") -> None:
         self.kind = kind
@@ -120,9 +166,11 @@ class ListedSplits:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the lists."""
         return tuple(self.lists)
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split; raises FamilyError if there is no such split."""
         check_split(split, self.lists)
         tasks = self.lists[split]
         size = number_of_tasks(tasks)
@@ -131,19 +179,23 @@ class ListedSplits:
 
 
 def shared_splits(tasks: Sequence[Task]) -> ListedSplits:
-    """A published finite set that serves training and test alike (Cheetah direction, for one)."""
+    """Splits of a finite set that is used for training and test alike (Cheetah direction, for example).
+
+    Args:
+        tasks: All tasks.
+    """
     return ListedSplits(dict.fromkeys(SPLITS[:3], tasks), kind="shared")
 
 
 def _uniform(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:
-    """n uniform draws from a Dict space, task by task, so that more draws begin with the same tasks."""
+    """n uniform draws from a Dict space, task by task, so that a larger n begins with the same tasks."""
     if space.spaces and all(_is_continuous(entry) for entry in space.spaces.values()):
         return _uniform_continuous(space, n, rng)
     return batch_tasks([{name: _draw(name, entry, rng) for name, entry in space.spaces.items()} for _ in range(n)])
 
 
 def _uniform_continuous(space: spaces.Dict, n: int, rng: np.random.Generator) -> Tasks:
-    """The same numbers by a single call, which takes them from the generator in the order of the rows."""
+    """The same numbers by a single call, which consumes the generator in the order of the rows."""
     boxes: dict[str, Any] = dict(space.spaces)
     low, high = (np.concatenate([getattr(b, end).ravel() for b in boxes.values()]) for end in ("low", "high"))
     ends = np.cumsum([math.prod(box.shape) for box in boxes.values()])

@@ -1,6 +1,6 @@
-"""Tasks and batches of them.
+"""Tasks and batches of tasks.
 
-A task is a value of a family's `task_space` (a Dict space); a batch is the same dictionary with a leading axis.
+A task is a value of a family's `task_space` (a Dict space). A batch is the same dictionary with a leading axis.
 """
 
 from __future__ import annotations
@@ -16,43 +16,58 @@ from gymnasium import spaces
 from metarl.core.errors import FamilyError, nearest
 
 Task = dict[str, Any]
+"""One task: a value for each entry of the task space."""
 
 Tasks = dict[str, np.ndarray]
+"""A batch of tasks: an array with a leading `tasks` axis for each entry of the task space."""
 
 
 def batch_tasks(tasks: Sequence[Mapping[str, Any]]) -> Tasks:
-    """A batch from single tasks."""
+    """Stack single tasks to a batch.
+
+    Example:
+        >>> batch_tasks([{"goal": 1.0}, {"goal": 2.0}])
+        {'goal': array([1., 2.])}
+    """
     return {name: np.array([np.asarray(task[name]) for task in tasks]) for name in tasks[0]}
 
 
 def number_of_tasks(tasks: Tasks) -> int:
-    """Length of the leading axis."""
+    """Number of tasks in a batch."""
     return len(next(iter(tasks.values())))
 
 
 def take_tasks(tasks: Tasks, index: slice | int) -> Tasks:
-    """Some of a batch's tasks as a batch, or a single one."""
+    """Tasks of a batch: a batch for a slice, a single task for an integer."""
     return {name: values[index] for name, values in tasks.items()}
 
 
+def task_ids(tasks: Tasks) -> list[int]:
+    """Equal numbers for equal tasks, in the order of first occurrence: [0, 1, 0] where the first task occurs twice."""
+    seen: dict[bytes, int] = {}
+    rows = zip(*tasks.values(), strict=True)
+    keys = [b"".join(np.asarray(value).tobytes() for value in row) for row in rows]
+    return [seen.setdefault(key, len(seen)) for key in keys]
+
+
 def task_at(tasks: Tasks, index: int) -> Task:
-    """One task of a batch."""
+    """The task at an index of a batch."""
     return take_tasks(tasks, index)
 
 
 def join_tasks(batches: Sequence[Tasks]) -> Tasks:
-    """One batch of several."""
+    """Concatenate batches."""
     return {name: np.concatenate([tasks[name] for tasks in batches]) for name in batches[0]}
 
 
 def task_vectors(space: spaces.Dict, tasks: Tasks) -> np.ndarray:
-    """The tasks as flat vectors (tasks, size), float32: numbers as they are, discrete values one-hot."""
+    """Tasks as flat float32 vectors (tasks, size), with discrete entries one-hot."""
     flat = [spaces.flatten(space, in_space(space, task_at(tasks, i))) for i in range(number_of_tasks(tasks))]
     return np.array(flat, np.float32)
 
 
 def in_space(space: spaces.Dict, task: Mapping[str, Any]) -> Task:
-    """The task with the types its space expects: NumPy arrays of its dtype, Python integers for Discrete."""
+    """The task with the types of its space: NumPy arrays of the dtype of a Box, int64 for Discrete."""
     converted: Task = {}
     for name, entry in space.spaces.items():
         value = task[name]
@@ -66,7 +81,21 @@ def in_space(space: spaces.Dict, task: Mapping[str, Any]) -> Task:
 
 
 def parse_task(space: spaces.Dict, value: Any, where: str = "task") -> Task:
-    """A task from a JSON value such as {"goal": [0.3, -0.2]}; raises FamilyError naming what does not fit."""
+    """Convert a JSON value to a task.
+
+    Args:
+        space: The task space.
+        value: A mapping such as {"goal": [0.3, -0.2]}.
+        where: Start of error messages.
+
+    Raises:
+        FamilyError: An entry is unknown, missing, or outside its space; the message names it.
+
+    Example:
+        >>> parse_task(spaces.Dict({"arm": spaces.Discrete(3)}), {"arm": 5})
+        Traceback (most recent call last):
+        metarl.core.errors.FamilyError: task: arm = 5 is outside Discrete(3)
+    """
     if not isinstance(value, Mapping):
         raise FamilyError(f"{where}: expected an object with {', '.join(space.spaces)}; got {value!r}")
     for name in value:
@@ -86,17 +115,32 @@ def parse_task(space: spaces.Dict, value: Any, where: str = "task") -> Task:
 
 
 def task_to_json(space: spaces.Dict, task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task as a value for JSON; the inverse of `parse_task`."""
     return {name: entry.to_jsonable([task[name]])[0] for name, entry in space.spaces.items()}
 
 
 def write_tasks(path: Path, space: spaces.Dict, tasks: Tasks) -> None:
-    """Store a list of tasks as JSON, one object a task."""
+    """Write tasks as a JSON list with one object per task; `read_tasks` reads it.
+
+    Args:
+        path: The file; an existing one is overwritten.
+        space: The task space.
+        tasks: A batch of tasks.
+    """
     listed = [task_to_json(space, task_at(tasks, i)) for i in range(number_of_tasks(tasks))]
     path.write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def read_tasks(path: Path, space: spaces.Dict) -> Tasks:
-    """The tasks that `write_tasks` stored."""
+    """Read the tasks that `write_tasks` wrote.
+
+    Args:
+        path: The file.
+        space: The task space.
+
+    Raises:
+        FamilyError: The file is not a list of tasks of this space.
+    """
     try:
         listed = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:

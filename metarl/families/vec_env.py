@@ -1,8 +1,10 @@
-"""Stepping tasks x episodes sub-environments on tensors: analytic families as one batch, anything else by gymnasium.
+"""Vector environments of tasks x episodes sub-environments on tensors.
 
-A sub-environment runs one episode of one task at a time. Rollouts see `reset(seeds)` and `step(actions)` on tensors
-(tasks, episodes, ...), and a sub-environment that ended is reset before it is stepped again. Actions are raw outputs of
-the policy: they are clipped to the action space here, and discrete ones are counted from its start.
+Analytic families step in one batch; other families step by a vector environment of gymnasium.
+
+A sub-environment runs one episode of one task at a time. The interface is `reset(seeds)` and `step(actions)` on tensors
+(tasks, episodes, ...). A sub-environment whose episode ended is reset before its next step. Actions are raw outputs of
+the policy: continuous ones are clipped to the action space here, and discrete ones are counted from zero.
 """
 
 from __future__ import annotations
@@ -27,10 +29,18 @@ from metarl.families.workers import SubprocVectorEnv
 
 
 class GymVecEnv:
-    """Any gymnasium vector environment with autoreset disabled, in task-major order, on tensors."""
+    """A gymnasium vector environment with autoreset disabled, in task-major order, on tensors.
+
+    Args:
+        env: The vector environment.
+        tasks: Number of tasks; each has `env.num_envs / tasks` sub-environments.
+        family: Rebuilds environments that have no `set_tasks`.
+        device: Device of all tensors.
+        dtype: Floating-point type of observations and rewards.
+    """
 
     torch_threads: int | None = 1
-    """Torch's threads while these environments step: a pool, or workers, step them on the same cores."""
+    """Threads of torch while the environments step: one, since a thread pool or workers step them on the same cores."""
 
     def __init__(
         self,
@@ -49,10 +59,10 @@ class GymVecEnv:
         self.dtype = dtype
         self._ended = np.zeros(env.num_envs, bool)
         self.succeeded: Bool[Tensor, "tasks episodes"] | None = None
-        """Success of each sub-environment's last step; None where the environments do not report it."""
+        """Success of each sub-environment's last step; None if the environments do not report it."""
 
     def set_tasks(self, tasks: Tasks) -> None:
-        """Give other tasks to the same sub-environments; an environment that cannot be re-tasked is rebuilt."""
+        """Change the tasks of all sub-environments; a vector environment without `set_tasks` is rebuilt."""
         if hasattr(self.env, "set_tasks"):
             self.env.set_tasks(tasks)
         elif self.family is not None:
@@ -60,10 +70,12 @@ class GymVecEnv:
             self.env = self.family.make_vec(tasks, self.episodes)
 
     def close(self) -> None:
+        """Close the vector environment."""
         self.env.close()
 
     def reset(self, seeds: Int[Tensor, "tasks episodes"]) -> Tensor:
-        # 31 bits: environments that seed NumPy's legacy generator take no more.
+        """Start episodes in all sub-environments; returns observations (tasks, episodes, size)."""
+        # 31 bits, since environments that seed NumPy's legacy generator accept no more.
         self._seeds = ((seeds >> 33) & 0x7FFFFFFF).flatten().tolist()
         self._ended[:] = False
         self._steps = 0
@@ -73,6 +85,12 @@ class GymVecEnv:
         return self._observation
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations, rewards and ends (terminated or truncated) of all sub-environments.
+
+        Raises:
+            Divergence: An action is not finite.
+            EnvironmentFault: An environment raised, or its last observation was not finite.
+        """
         if self._ended.any():
             with self._faults("reset"):
                 self.env.reset(options={"reset_mask": self._ended.copy()})
@@ -113,11 +131,12 @@ class GymVecEnv:
         # A copy: a vector environment may return the same buffer at every step.
         tensor = torch.tensor(np.asarray(array), dtype=self.dtype)
         if self.device.type == "cuda":
-            tensor = tensor.pin_memory()  # so that the copy need not be waited for
+            tensor = tensor.pin_memory()  # makes the copy asynchronous
         return tensor.to(self.device, non_blocking=True).reshape(self.tasks, self.episodes, *tensor.shape[1:])
 
 
 VecEnv = AnalyticVecEnv | GymVecEnv
+"""Vector environments that rollouts accept."""
 
 
 def make_vec_env(
@@ -130,9 +149,27 @@ def make_vec_env(
     workers: int = 0,
     timeout: float = 60.0,
 ) -> VecEnv:
-    """The fastest way of stepping that the family offers; both kinds can be given other tasks between iterations.
+    """Make the fastest vector environment that the family supports.
 
-    Ordinary environments are stepped in this process, or in `workers` others, each answering within `timeout` seconds.
+    Args:
+        family: The family.
+        tasks: A batch of tasks; `set_tasks` of the result changes them.
+        episodes: Sub-environments of each task.
+        device: Device of all tensors.
+        dtype: Floating-point type of observations and rewards.
+        workers: Processes that step ordinary environments; 0 steps them in this process.
+        timeout: Seconds after which a worker that does not answer counts as hung.
+
+    Raises:
+        FamilyError: An environment cannot be made, or the family cannot be sent to workers.
+
+    Example:
+        >>> from metarl.families import load_family
+        >>> family = load_family("navigation2d")
+        >>> tasks = family.sample_tasks(3, "meta-train", np.random.default_rng(0))
+        >>> envs = make_vec_env(family, tasks, 4, device="cpu", dtype=torch.float32)
+        >>> envs.reset(torch.arange(12).reshape(3, 4)).shape
+        torch.Size([3, 4, 2])
     """
     env = _vector_env(family, tasks, episodes, workers, timeout)
     if isinstance(env, AnalyticVectorEnv):

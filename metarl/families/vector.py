@@ -1,4 +1,4 @@
-"""What all vector environments of tasks share. Worker processes load it, so it imports no torch."""
+"""Base class and helpers of vector environments over tasks. Worker processes import it, so it imports no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ Holder = TypeVar("Holder", bound=gymnasium.Env)
 class TaskVectorEnv(VectorEnv):
     """A vector environment of tasks x episodes sub-environments in task-major order, with autoreset disabled.
 
-    Subclasses step them. A sub-environment that ended is reset, by a mask, before it is stepped again.
+    Subclasses implement `reset` and `step`. A sub-environment whose episode ended is reset, by
+    `options={"reset_mask": mask}`, before its next step.
+
+    Args:
+        observation_space: Space of one observation.
+        action_space: Space of one action.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012 (gymnasium's own declaration)
@@ -36,30 +43,36 @@ class TaskVectorEnv(VectorEnv):
         self.action_space = batch_space(action_space, self.num_envs)
 
     def check_tasks(self, tasks: Tasks) -> None:
-        """Raise FamilyError unless there are as many tasks as the environment was built for."""
+        """Raise FamilyError unless the number of tasks is the one that the environment was built for."""
         check_number(tasks, self.shape[0])
 
     def seeds_of(self, seed: int | Sequence[int | None] | None) -> list[int | None] | None:
-        """A seed for each sub-environment: consecutive ones from a single seed, None where none was given."""
+        """A seed for each sub-environment, consecutive ones for a single seed; None for None."""
         if isinstance(seed, int):
             return [seed + i for i in range(self.num_envs)]
         return None if seed is None else list(seed)
 
 
 def check_number(tasks: Tasks, expected: int) -> None:
-    """Raise FamilyError for another number of tasks than expected."""
+    """Raise FamilyError unless the number of tasks is the expected one."""
     if number_of_tasks(tasks) != expected:
         raise FamilyError(f"set_tasks: expected {expected} tasks; got {number_of_tasks(tasks)}")
 
 
 def mask_of(options: Mapping[str, Any] | None) -> Any:
-    """The mask of the sub-environments that a vector environment's `reset` is to start; None for all of them."""
+    """The `reset_mask` among the options of a vector environment's `reset`; None means all sub-environments."""
     return None if options is None else options.get("reset_mask")
 
 
 @contextmanager
 def environment_faults(place: str, method: str, step: int | None = None) -> Iterator[None]:
-    """Raise EnvironmentFault in place of any other exception: it names the place, the method and the step."""
+    """Convert exceptions of environments inside the block to EnvironmentFault; errors of metarl pass unchanged.
+
+    Args:
+        place: Start of the message, such as "family 'navigation2d', task 3".
+        method: The method that is called, for the message.
+        step: The step of the episode, for the message.
+    """
     try:
         yield
     except MetarlError:
@@ -70,7 +83,7 @@ def environment_faults(place: str, method: str, step: int | None = None) -> Iter
 
 
 def wrapper_of(env: gymnasium.Env, kind: type[Holder]) -> Holder:
-    """The layer of that class among the wrappers of an environment that has one."""
+    """The wrapper of a given class around an environment, which must have one."""
     layer: Any = env
     while not isinstance(layer, kind):
         layer = layer.env
@@ -78,14 +91,18 @@ def wrapper_of(env: gymnasium.Env, kind: type[Holder]) -> Holder:
 
 
 NAMES = ("success", "is_success")
+"""Entries of a step's info that report success, in the order of preference."""
 
 Flags = Bool[np.ndarray, " envs"]
 
 
 def successes_in(info: Mapping[str, Any], envs: int) -> Flags | None:
-    """Which lanes of a vector environment a step's info calls successful; None where it says nothing of any.
+    """Success of each sub-environment according to a step's info; None if the info has no such entry.
 
-    A lane whose own info says nothing has not succeeded. Raises ValueError for anything but a value a lane.
+    A sub-environment whose own info has no entry counts as not successful.
+
+    Raises:
+        ValueError: The entry does not have one value for each sub-environment.
     """
     for name in NAMES:
         if name in info:
@@ -97,7 +114,7 @@ def successes_in(info: Mapping[str, Any], envs: int) -> Flags | None:
 
 
 def joined_successes(parts: Sequence[Flags | None], sizes: Sequence[int]) -> Flags | None:
-    """The lanes of several environments one after another; None where none of them says anything."""
+    """Concatenate the successes of several vector environments; None if none of them reports success."""
     if all(part is None for part in parts):
         return None
     filled = [np.zeros(n, bool) if part is None else part for part, n in zip(parts, sizes, strict=True)]

@@ -1,4 +1,4 @@
-"""Ordinary environments in worker processes, each with a SyncLaneEnv of its share of the lanes."""
+"""Ordinary environments in worker processes; each has a SyncTaskVectorEnv with its share of the sub-environments."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from metarl.families.tasks import Tasks
 from metarl.families.vector import TaskVectorEnv, joined_successes, mask_of, successes_in
 
 BUILDING = 120.0
-"""Seconds that a worker has to start and to build its environments, if its timeout is not longer."""
+"""Seconds within which a worker must start and build its environments, unless its timeout is longer."""
 
 GRACE = 2.0
-"""Seconds that a worker has to close its environments."""
+"""Seconds within which a worker must close its environments."""
 
 
 class _Worker:
-    """A process started afresh, not forked: torch's threads do not survive a fork, and it need not load torch."""
+    """A worker process. It is spawned, not forked, since torch's threads do not survive a fork."""
 
     def __init__(self, indices: range) -> None:
         self.indices = indices
@@ -46,7 +46,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "metarl.families.workers", *map(str, files)],
                 pass_fds=files,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},  # the workers together use the cores
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # one core per worker
             )
         theirs.close()
         self.connection = ours
@@ -57,7 +57,7 @@ class _Worker:
         return env_index, step
 
     def send(self, command: str, arguments: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it died; reading its answer will say so
+        with contextlib.suppress(OSError):  # a dead worker is reported when its answer is read
             self.connection.send_bytes(cloudpickle.dumps((command, arguments)))
 
     def close(self) -> None:
@@ -71,10 +71,20 @@ class _Worker:
 
 
 class SubprocVectorEnv(TaskVectorEnv):
-    """Sub-environments shared out among processes; built once, then re-tasked.
+    """Sub-environments divided among worker processes; they are built once and then re-tasked.
 
-    What one does depends on its own seed and actions alone, so the number of workers changes no result. Raises
-    WorkerFault for a worker that raises, dies, or does not answer within `timeout` seconds; it is of no use then.
+    A sub-environment depends only on its own seed and actions, so the number of workers does not change results.
+
+    Args:
+        family: Makes the environments; it is pickled by value.
+        tasks: A batch of tasks.
+        episodes: Sub-environments of each task.
+        workers: Number of processes.
+        timeout: Seconds after which a worker that does not answer counts as hung.
+
+    Raises:
+        FamilyError: The family cannot be pickled.
+        WorkerFault: By every method, if a worker raised, died or hung. The object must then be closed.
     """
 
     def __init__(self, family: TaskFamily, tasks: Tasks, episodes: int, *, workers: int, timeout: float) -> None:
@@ -83,17 +93,17 @@ class SubprocVectorEnv(TaskVectorEnv):
         self._observations = np.zeros((envs, *family.observation_space.shape), family.observation_space.dtype)  # type: ignore[misc]
         shares = np.linspace(0, envs, min(workers, envs) + 1).round().astype(int).tolist()
         try:
-            packed = cloudpickle.dumps(family)
+            pickled = cloudpickle.dumps(family)
         except Exception as error:
             raise FamilyError(
                 f"family '{family.name}' cannot be sent to a worker: {type(error).__name__}: {error}; "
-                "metarl check says more"
+                "metarl check gives details"
             ) from None
         self._workers: list[_Worker] = []
         try:
             for first, end in pairwise(shares):
                 self._workers.append(_Worker(range(first, end)))
-                build = {"path": sys.path, "family": packed, "tasks": tasks, "episodes": episodes}
+                build = {"path": sys.path, "family": pickled, "tasks": tasks, "episodes": episodes}
                 self._workers[-1].send("build", {**build, "indices": range(first, end)})
             for worker in self._workers:
                 self._answer(worker, max(timeout, BUILDING))
@@ -102,6 +112,7 @@ class SubprocVectorEnv(TaskVectorEnv):
             raise
 
     def set_tasks(self, tasks: Tasks) -> None:
+        """Change the tasks of all sub-environments; a reset must follow."""
         self.check_tasks(tasks)
         for worker in self._workers:
             worker.send("set_tasks", {"tasks": tasks})
@@ -109,6 +120,7 @@ class SubprocVectorEnv(TaskVectorEnv):
             self._answer(worker)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:  # type: ignore[override]
+        """Start episodes in all sub-environments, or in those of `options["reset_mask"]`."""
         mask, seed = mask_of(options), self.seeds_of(seed)
         asked = [w for w in self._workers if mask is None or mask[w.indices.start : w.indices.stop].any()]
         for worker in asked:
@@ -120,6 +132,7 @@ class SubprocVectorEnv(TaskVectorEnv):
         return self._observations.copy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
+        """One step of all sub-environments; the workers step in parallel."""
         for worker in self._workers:
             worker.send("step", {"actions": actions[worker.indices.start : worker.indices.stop]})
         *answers, infos = zip(*(self._answer(worker) for worker in self._workers), strict=True)
@@ -132,7 +145,7 @@ class SubprocVectorEnv(TaskVectorEnv):
         return observations.copy(), rewards, terminated, truncated, info
 
     def _answer(self, worker: _Worker, timeout: float | None = None) -> Any:
-        """What a worker has to say, or a fault that names the lane and the step it was at."""
+        """A worker's answer; raises WorkerFault with the sub-environment and step if there is none."""
         number = self._workers.index(worker)
         timeout = timeout or self.timeout
         try:
@@ -152,6 +165,7 @@ class SubprocVectorEnv(TaskVectorEnv):
         return WorkerFault(f"{env_label(self.family, env_index, self.shape[1])}: {what} at step {step}")
 
     def close(self, **arguments: Any) -> None:
+        """End all workers."""
         for worker in self._workers:
             worker.close()
         self._workers = []
@@ -159,11 +173,16 @@ class SubprocVectorEnv(TaskVectorEnv):
 
 
 PLACE = struct.Struct("qq")
-"""Lane and step that a worker is at, shared with its parent, who reads it where the worker cannot answer."""
+"""Layout of the shared memory with a worker's current sub-environment and step, for errors of hung or dead workers."""
 
 
 def serve(connection: Connection, place: mmap.mmap) -> None:
-    """Answer (command, arguments) with ("done", result) or ("raised", message) until the parent hangs up."""
+    """Run a worker: answer each (command, arguments) with ("done", result) or ("raised", message).
+
+    Args:
+        connection: Pipe to the parent; the function returns when it is closed.
+        place: Shared memory for the current sub-environment and step.
+    """
     env: Any = None
     while True:
         try:
@@ -195,14 +214,14 @@ def serve(connection: Connection, place: mmap.mmap) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """End with a parent that was killed, even while an environment does not return."""
+    """Exit when the parent process has ended, even while an environment does not return."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides what they mean
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent handles signals
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     serve(Connection(int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), PLACE.size))

@@ -1,4 +1,4 @@
-"""Reinforcement learning as a `Problem`: policies, rollouts, advantages, losses."""
+"""Reinforcement learning as a `Problem`: policies, rollouts, advantages and losses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Returns, generalised advantage estimation and the linear feature baseline, for all tasks at once.
 
-One row is one episode from its first step, so discounted sums are one product with a triangular matrix;
-the steps after an episode's end are masked to zero and add nothing.
+Each row is one episode from its first step, so discounted sums are one product with a triangular matrix. Steps after
+the end of an episode are masked to zero.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ from metarl.core.errors import Divergence
 from metarl.rl.data import Episodes, PolicyBatch
 
 RIDGE = 1e-5
+"""Ridge penalty of the baseline."""
 
 OBSERVATION_BOUND = 10.0
+"""Bound to which observations are clipped before they become features."""
 
 TIME_SCALE = 100.0
+"""Steps in a unit of the time features."""
 
 NEGLIGIBLE = 1e-4
-"""Advantages below this part of the returns are taken for rounding."""
+"""Advantages below this fraction of the returns count as rounding errors."""
 
 
 def discounted_sums(values: Float[Tensor, "*rows steps"], discount: float) -> Float[Tensor, "*rows steps"]:
-    """sum over k >= 0 of discount^k values[t + k], for every t."""
+    """Discounted sums: sum over k >= 0 of discount^k values[t + k], for every t.
+
+    Example:
+        >>> discounted_sums(torch.tensor([1.0, 1.0, 1.0]), 0.5)
+        tensor([1.7500, 1.5000, 1.0000])
+    """
     steps = values.shape[-1]
     time = torch.arange(steps, device=values.device)
     lag = time[:, None] - time[None, :]
@@ -43,9 +51,15 @@ def advantages(
 ) -> Float[Tensor, "tasks episodes steps"]:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16).
 
-    `final_values` is the value of the true last observation of each episode: zero where the environment
-    terminated or its horizon ends the objective (the default everywhere), the critic's estimate where a time
-    limit that is no part of the objective cut the episode.
+    Args:
+        rewards: Rewards, zero after the end of an episode.
+        values: Value estimates of the observations.
+        mask: True for steps of an episode.
+        gamma: Discount factor.
+        gae_lambda: Lambda.
+        final_values: Value of the observation after each episode's last step. It is zero (the default) if the
+            environment terminated or the horizon is part of the objective; it is the critic's estimate if a time limit
+            outside the objective truncated the episode.
     """
     valid = mask.to(rewards.dtype)
     values = values * valid
@@ -60,7 +74,7 @@ def advantages(
 def baseline_features(
     observations: Float[Tensor, "tasks episodes steps observation"],
 ) -> Float[Tensor, "tasks episodes steps features"]:
-    """Features [o, o^2, t, t^2, t^3, 1] of Duan et al. (2016), with o clipped to +-10 and t in hundreds of steps."""
+    """Features [o, o^2, t, t^2, t^3, 1] (Duan et al. 2016), with o clipped to [-10, 10] and t in hundreds of steps."""
     o = observations.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
     t = torch.arange(o.shape[-2], dtype=o.dtype, device=o.device) / TIME_SCALE
     time = torch.stack([t, t**2, t**3, torch.ones_like(t)], -1).expand(*o.shape[:-1], 4)
@@ -72,10 +86,18 @@ def fit_baseline(
     targets: Float[Tensor, "tasks episodes steps"],
     mask: Bool[Tensor, "tasks episodes steps"],
 ) -> Float[Tensor, "tasks features"]:
-    """Ridge regression of targets on features, one solve for every task, in float64.
+    """Ridge regression of targets on features, one solve for each task, in float64.
 
-    The ridge is RIDGE plus a part relative to the matrix, so that an episode set which never moves (singular
-    features) is solved as well. Raises Divergence naming the task whose data is not finite.
+    The penalty is RIDGE plus a term relative to the matrix, so that constant observations (singular features) can be
+    solved too.
+
+    Args:
+        features: Features of every step.
+        targets: Regression targets of every step.
+        mask: True for steps of an episode.
+
+    Raises:
+        Divergence: The data of a task is not finite; the error names the task.
     """
     x = (features * mask[..., None]).flatten(1, 2).double()
     y = (targets * mask).flatten(1, 2).double()
@@ -88,13 +110,13 @@ def fit_baseline(
         task = int((~finite).nonzero()[0])
         message = f"task {task} of the batch: its episodes hold values that are not finite; try a smaller inner lr"
         raise Divergence(message, task)
-    # Cholesky, not LU: the batched LU of torch's CPU build fails on some matrices of 200 features with two threads.
+    # Cholesky instead of LU: batched LU in torch's CPU build fails on some matrices of 200 features with two threads.
     factor = torch.linalg.cholesky(normal)
     return torch.cholesky_solve(moments[..., None], factor).squeeze(-1).to(targets.dtype)
 
 
 def fit_to_returns(episodes: Episodes, gamma: float) -> Float[Tensor, "tasks features"]:
-    """Baseline coefficients fitted to the discounted Monte-Carlo returns of these episodes."""
+    """Coefficients of the baseline, fitted to the discounted Monte-Carlo returns of the same episodes."""
     return fit_baseline(
         baseline_features(episodes.observations), discounted_sums(episodes.rewards, gamma), episodes.mask
     )
@@ -107,9 +129,15 @@ def policy_batch(
     gamma: float,
     gae_lambda: float,
 ) -> PolicyBatch:
-    """Attach advantages, normalised within each task, and weights that average over each task's transitions.
+    """Compute normalised advantages and averaging weights of all transitions.
 
-    `coefficients` are those of the baseline; None stands for no baseline.
+    Advantages are centred and scaled to unit deviation within each task. Weights average over each task's transitions.
+
+    Args:
+        episodes: The episodes of all tasks.
+        coefficients: Coefficients of the baseline; None for no baseline.
+        gamma: Discount factor.
+        gae_lambda: Lambda of generalised advantage estimation.
     """
     valid = episodes.mask.to(episodes.rewards.dtype)
     if coefficients is None:
@@ -121,7 +149,7 @@ def policy_batch(
     weights = valid / valid.sum((1, 2), keepdim=True)
     centred = (estimates - (estimates * weights).sum((1, 2), keepdim=True)) * valid
     deviation = (centred.square() * weights).sum((1, 2), keepdim=True).sqrt()
-    # Where a baseline explains everything the rest is rounding, which must not be blown up to unit size.
+    # If the baseline explains the returns completely, the rest is rounding and must not be scaled to unit deviation.
     size = (discounted_sums(episodes.rewards, gamma).square() * weights).sum((1, 2), keepdim=True).sqrt()
     deviation = torch.maximum(deviation, NEGLIGIBLE * size)
     normalised = centred / (deviation + 1e-8)

@@ -1,4 +1,4 @@
-"""Episodes and the transitions that losses read, and how they are laid out."""
+"""Episodes, batches of transitions for losses, and their memory layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metarl.core.seed_axis import by_seed, seeds_axis
 
 
 class Episodes(NamedTuple):
-    """What one rollout of every task brings back. Entries where `mask` is False are zero and mean nothing."""
+    """Episodes of all tasks. Entries with a False `mask` are padding and are zero."""
 
     observations: Float[Tensor, "tasks episodes steps observation"]
     actions: Tensor
@@ -25,27 +25,28 @@ class Episodes(NamedTuple):
     rewards: Float[Tensor, "tasks episodes steps"]
     mask: Bool[Tensor, "tasks episodes steps"]
     successes: Bool[Tensor, "tasks episodes steps"] | None = None
-    """Which steps the environment called a success; None where it says nothing of it."""
+    """Success reported by the environment at each step; None if it reports none."""
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Episodes:
-        """The same change made to every tensor that is there."""
+    def map(self, change: Callable[[Tensor], Tensor]) -> Episodes:
+        """Apply a function to every tensor."""
         return Episodes._make(x if x is None else change(x) for x in self)
 
     @property
     def returns(self) -> Float[Tensor, "tasks episodes"]:
-        """Undiscounted return of each episode; NaN for rows that hold no episode."""
+        """Undiscounted return of each episode; NaN for rows without an episode."""
         total = self.rewards.sum(-1)
         return total.masked_fill(~self.mask[..., 0], float("nan"))
 
     @property
     def transitions(self) -> int:
+        """Number of transitions of all tasks."""
         return int(self.mask.sum())
 
 
 class PolicyBatch(NamedTuple):
-    """What a policy-gradient loss needs: transitions with advantages, and `weights` that sum to one in each task.
+    """Transitions with advantages for policy-gradient losses; the `weights` of each task sum to one.
 
-    The two middle axes are episodes and steps, or one row of all valid transitions (see `packing.packed`).
+    The two middle axes are episodes and steps, or a single row of all valid transitions (see `flatten_valid`).
     """
 
     observations: Float[Tensor, "tasks episodes steps observation"]
@@ -54,33 +55,34 @@ class PolicyBatch(NamedTuple):
     advantages: Float[Tensor, "tasks episodes steps"]
     weights: Float[Tensor, "tasks episodes steps"]
     layouts: tuple[tuple[int, int], ...] = ()
-    """Episodes and steps that each seed's transitions lie in by themselves, where unlike ones share a row."""
+    """Numbers of episodes and steps of each seed, if seeds of different layouts are padded to one row per task."""
 
     @staticmethod
     def of(tensors: Iterable[Tensor], layouts: tuple[tuple[int, int], ...] = ()) -> PolicyBatch:
+        """Build a batch from its five tensors, in their order."""
         observations, actions, log_probs, advantages, weights = tensors
         return PolicyBatch(observations, actions, log_probs, advantages, weights, layouts)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """The fields of one transition each, in their order."""
+        """The five tensors, in their order."""
         return self[:5]
 
 
 def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
-    """Mean undiscounted return of each task's episodes; those that ended early count with what they had."""
+    """Mean undiscounted return of each task's episodes."""
     return episodes.returns.nanmean(1)
 
 
 def mean_discounted_returns(episodes: Episodes, gamma: float) -> Float[Tensor, " tasks"]:
-    """Mean over each task's episodes of sum over t of gamma^t r_t, in the units of the rewards."""
+    """Mean over each task's episodes of the discounted return, sum over t of gamma^t r_t."""
     steps = torch.arange(episodes.rewards.shape[-1], device=episodes.rewards.device)
     discounted = episodes.rewards @ gamma ** steps.to(episodes.rewards.dtype)
     return discounted.sum(1) / episodes.mask[..., 0].sum(1)
 
 
 def success_rates(episodes: Episodes) -> Float[Tensor, " tasks"] | None:
-    """Share of each task's episodes that were successful at any of their steps; None where nothing is known of it."""
+    """Fraction of each task's episodes with success at any step; None if the environments report no success."""
     if episodes.successes is None:
         return None
     reached = (episodes.successes & episodes.mask).any(2)
@@ -88,7 +90,7 @@ def success_rates(episodes: Episodes) -> Float[Tensor, " tasks"] | None:
 
 
 def padded(episodes: Episodes, number: int, steps: int) -> Episodes:
-    """The same with rows that hold no episode and steps beyond the end, up to `number` episodes of `steps` steps."""
+    """Pad with masked rows and steps to `number` episodes of `steps` steps."""
     tasks, have, long = episodes.mask.shape
     if (have, long) == (number, steps):
         return episodes
@@ -98,27 +100,27 @@ def padded(episodes: Episodes, number: int, steps: int) -> Episodes:
         room[:, :have, :long] = x
         return room
 
-    return episodes.each(larger)
+    return episodes.map(larger)
 
 
 def with_successes(episodes: Episodes) -> Episodes:
-    """The same, where nothing is known of success without any."""
+    """Replace unknown successes by False."""
     known = episodes.successes is not None
     return episodes if known else episodes._replace(successes=torch.zeros_like(episodes.mask))
 
 
 def zero_masked(episodes: Episodes) -> Episodes:
-    """The same with zeros where the mask is False."""
+    """Set all entries with a False mask to zero."""
 
     def zeroed(x: Tensor) -> Tensor:
         hidden = ~episodes.mask
         return x.masked_fill(hidden.reshape(*hidden.shape, *[1] * (x.ndim - hidden.ndim)), 0)
 
-    return episodes.each(zeroed)
+    return episodes.map(zeroed)
 
 
 def concatenate_rounds(rounds: Sequence[Episodes]) -> Episodes:
-    """The episodes of several rounds one after another; shorter ones get masked steps."""
+    """Concatenate the episodes of several rounds; shorter rounds are padded with masked steps."""
     if len(rounds) == 1:
         return rounds[0]
     steps = max(part.mask.shape[2] for part in rounds)
@@ -129,10 +131,14 @@ def concatenate_rounds(rounds: Sequence[Episodes]) -> Episodes:
 
 
 def flatten_valid(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"], longest: int) -> PolicyBatch:
-    """The valid transitions of each task as one row (tasks, 1, longest, ...), if that is a tenth shorter at least.
+    """Move the valid transitions of each task into one row (tasks, 1, longest, ...), if that saves at least a tenth.
 
-    `longest` is the largest number of valid transitions of a task. Most losses do not need to know where an episode
-    began.
+    Most losses do not depend on the boundaries between episodes.
+
+    Args:
+        batch: Transitions by episode and step.
+        mask: True for valid transitions.
+        longest: Largest number of valid transitions of a task, over all ranks.
     """
     valid = mask.flatten(1)
     if longest > 0.9 * valid.shape[1]:
@@ -145,15 +151,21 @@ def flatten_valid(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"]
 def flatten_valid_by_seed(
     batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"], transitions: Int[Tensor, " tasks"]
 ) -> PolicyBatch:
-    """The same for the tasks of all ranks, or of each seed as in its own run: `thinned` counts by how they lie there.
+    """Flatten per seed, so that `subsample` keeps the transitions that a single-seed run would keep.
 
-    Seeds that lie in unlike shapes are brought into one row a task, and the shapes noted in `layouts`.
+    Without a seed axis this is `flatten_valid` with the largest number of transitions over all ranks. If seeds end up
+    in different shapes, each task becomes one padded row, and `layouts` records the shapes.
+
+    Args:
+        batch: Transitions by episode and step.
+        mask: True for valid transitions.
+        transitions: Number of valid transitions of each task.
     """
     if not seeds_axis():
         return flatten_valid(batch, mask, *all_reduce_max(int(transitions.max())))
     parts = []
     for number, (own, longest) in enumerate(zip(by_seed(mask), by_seed(transitions).amax(1).tolist(), strict=True)):
-        # Trailing rows and steps that none of its tasks uses are there for the other seeds.
+        # Trailing rows and steps that none of this seed's tasks use are padding for the other seeds.
         episodes, steps = int(own.any(2).any(0).sum()), int(own.any(1).any(0).sum())
         tasks = slice(number * len(own), (number + 1) * len(own))
         part = PolicyBatch.of(x[tasks, :episodes, :steps] for x in batch.tensors)
@@ -172,10 +184,15 @@ def flatten_valid_by_seed(
 
 
 def subsample(batch: PolicyBatch, stride: int, fewest: int) -> PolicyBatch:
-    """Every stride-th transition in one row a task; more where fewer than `fewest` would be left.
+    """Keep every stride-th transition, in one row per task.
 
-    The first one kept moves on by a step from episode to episode, so that all times are represented; the first
-    transition of the first episode is always among them.
+    The offset shifts by one step from episode to episode, so that all time steps are represented. The first transition
+    of the first episode is always kept.
+
+    Args:
+        batch: The transitions.
+        stride: Distance between kept transitions; it is reduced if fewer than `fewest` would remain.
+        fewest: Minimum number of transitions of a task.
     """
     kept = []
     for episodes, steps in batch.layouts or [batch.weights.shape[1:3]]:
@@ -189,7 +206,7 @@ def subsample(batch: PolicyBatch, stride: int, fewest: int) -> PolicyBatch:
 
 
 def _kept_by_seed(batch: PolicyBatch, kept: list[Tensor]) -> PolicyBatch:
-    """The transitions that each seed keeps, with weights of zero where others keep more."""
+    """The transitions that each seed keeps, padded with weights of zero to the largest number of a seed."""
     device = batch.weights.device
     rows = pad_sequence(kept, batch_first=True).to(device)
     real = torch.arange(rows.shape[1], device=device) < torch.tensor([len(own) for own in kept], device=device)[:, None]

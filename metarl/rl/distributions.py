@@ -1,4 +1,4 @@
-"""Distributions over actions, for all tasks at once."""
+"""Action distributions for all tasks at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
     def sample(self, noise: Float[Tensor, "tasks *rows action"]) -> Tensor:
+        """Actions for standard normal noise."""
         return self.mean + self.log_std.exp() * noise
 
     def mode(self) -> Tensor:
+        """The most probable action."""
         return self.mean
 
     def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-density of actions, summed over action dimensions."""
         z = (actions - self.mean) * torch.exp(-self.log_std)
         return (-0.5 * (z * z + math.log(2 * math.pi)) - self.log_std).sum(-1)
 
@@ -33,24 +36,26 @@ class Gaussian(NamedTuple):
         return (self.log_std - old.log_std + 0.5 * (ratio + distance - 1)).sum(-1)
 
     def fisher_product(self, tangent: Gaussian) -> Gaussian:
-        """Fisher information of (mean, log_std) times a tangent: 1/variance for the mean, 2 for log_std."""
+        """Fisher information times a tangent; it is diagonal, 1/variance for the mean and 2 for log_std."""
         return Gaussian(tangent.mean * torch.exp(-2 * self.log_std), 2 * tangent.log_std)
 
 
 class Categorical(NamedTuple):
-    """Distribution over discrete actions; logits (tasks, ..., choices)."""
+    """Categorical distribution over discrete actions; logits have shape (tasks, ..., choices)."""
 
     logits: Tensor
 
     def sample(self, noise: Float[Tensor, "tasks *rows one"]) -> Tensor:
-        """Inversion of the distribution function at uniform noise with a trailing axis of length one."""
+        """Actions by inversion of the cumulative distribution, for uniform noise with a trailing axis of length one."""
         cumulative = torch.softmax(self.logits, -1).cumsum(-1)
         return (noise > cumulative[..., :-1]).sum(-1)
 
     def mode(self) -> Tensor:
+        """The most probable action."""
         return self.logits.argmax(-1)
 
     def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probability of actions."""
         log_p = torch.log_softmax(self.logits, -1)
         return log_p.gather(-1, actions.long()[..., None]).squeeze(-1)
 
@@ -60,7 +65,7 @@ class Categorical(NamedTuple):
         return (old_log_p.exp() * (old_log_p - log_p)).sum(-1)
 
     def fisher_product(self, tangent: Categorical) -> Categorical:
-        """(diag(p) - p p^T) times a tangent of the logits."""
+        """Fisher information of the logits, diag(p) - p p^T, times a tangent."""
         p = torch.softmax(self.logits, -1)
         weighted = p * tangent.logits
         return Categorical(weighted - p * weighted.sum(-1, keepdim=True))

@@ -1,4 +1,4 @@
-"""Networks whose parameters are stacked over tasks, so that one call serves all of them."""
+"""Networks with parameters stacked over tasks, so that one call evaluates all tasks."""
 
 from __future__ import annotations
 
@@ -16,22 +16,37 @@ from metarl.rl.normalisation import normalise, unseen
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
-"""The same as modules, which Stable-Baselines3 builds its networks of."""
+"""The same activations as modules, for networks of Stable-Baselines3."""
 
 
 class Network(Protocol):
-    """A function of stacked parameters and inputs (tasks, ..., inputs) to outputs (tasks, ..., outputs)."""
+    """Protocol of a function of stacked parameters and inputs (tasks, ..., inputs) to outputs (tasks, ..., outputs)."""
 
-    def initialise(self, key: Key) -> Params: ...
+    def initialise(self, key: Key) -> Params:
+        """Draw initial parameters, float64."""
+        ...
 
     def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor: ...
 
 
 class StackedMLP:
-    """Multi-layer perceptron for all tasks at once, one `torch.baddbmm` a layer.
+    """Multi-layer perceptron for all tasks at once, by one `torch.baddbmm` per layer.
 
-    Parameters are named `hidden.<i>.weight`, `hidden.<i>.bias`, `head.weight`, `head.bias` and shaped as in
-    `torch.nn.Linear`. Weights start Glorot-uniform and biases at zero, as in Finn et al. (2017).
+    Parameters are named `hidden.<i>.weight`, `hidden.<i>.bias`, `head.weight`, `head.bias` and have the shapes of
+    `torch.nn.Linear`. Initial weights are Glorot-uniform and biases zero, as in Finn et al. (2017).
+
+    Args:
+        inputs: Size of an input.
+        outputs: Size of an output.
+        hidden_sizes: Units of each hidden layer.
+        activation: "tanh" or "relu", after each hidden layer.
+
+    Example:
+        >>> network = StackedMLP(2, 1, (8,), "tanh")
+        >>> theta = network.initialise(Key.from_seed(1))
+        >>> stacked = {name: value.expand(3, *value.shape) for name, value in theta.items()}
+        >>> network(stacked, torch.zeros(3, 5, 2, dtype=torch.float64)).shape
+        torch.Size([3, 5, 1])
     """
 
     def __init__(self, inputs: int, outputs: int, hidden_sizes: Sequence[int], activation: str) -> None:
@@ -41,6 +56,7 @@ class StackedMLP:
         self.activation = ACTIVATIONS[activation]
 
     def initialise(self, key: Key) -> Params:
+        """Draw Glorot-uniform weights, and biases of zero."""
         params: Params = {}
         for name, fan_in, fan_out in self.layers:
             bound = math.sqrt(6.0 / (fan_in + fan_out))
@@ -59,16 +75,20 @@ class StackedMLP:
 
 
 class ModuleNetwork:
-    """Any torch module that maps (rows, inputs) to (rows, outputs), vectorised over tasks by `torch.vmap`.
+    """A torch module that maps (rows, inputs) to (rows, outputs), vectorised over tasks by `torch.vmap`.
 
-    Two to four times slower than `StackedMLP` for the same layers; it is there for modules of your own.
-    The module's own initial weights are theta, so seed torch before building it.
+    It supports modules of your own, and is two to four times slower than `StackedMLP` for the same layers. The module's
+    own initial weights are theta, so seed torch before you build the module.
+
+    Args:
+        module: The module.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
     def initialise(self, key: Key) -> Params:
+        """The module's own weights; the key is not used."""
         return {name: value.detach().clone().double() for name, value in self.module.named_parameters()}
 
     def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:
@@ -79,9 +99,13 @@ class ModuleNetwork:
 
 
 class ContextNetwork:
-    """A network that reads the task's context parameters beside its input (CAVIA, Zintgraf et al. 2019, section 3).
+    """A network with context parameters appended to its input (CAVIA, Zintgraf et al. 2019, section 3).
 
-    `network` takes `size` more inputs. The context is named `context` and starts at zero for every task.
+    The parameter is named `context` and starts at zero for every task.
+
+    Args:
+        network: A network with `size` further inputs.
+        size: Number of context parameters.
     """
 
     def __init__(self, network: Network, size: int) -> None:
@@ -89,6 +113,7 @@ class ContextNetwork:
         self.size = size
 
     def initialise(self, key: Key) -> Params:
+        """Draw the network's parameters, and a context of zero."""
         return self.network.initialise(key) | {CONTEXT: torch.zeros(self.size, dtype=torch.float64)}
 
     def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:
@@ -98,13 +123,19 @@ class ContextNetwork:
 
 
 class NormalisedNetwork:
-    """A network that reads normalised observations."""
+    """A network with normalised observations as input.
+
+    Args:
+        network: The network.
+        inputs: Size of an observation.
+    """
 
     def __init__(self, network: Network, inputs: int) -> None:
         self.network = network
         self.inputs = inputs
 
     def initialise(self, key: Key) -> Params:
+        """Draw the network's parameters, with statistics of no observations."""
         return self.network.initialise(key) | unseen(self.inputs)
 
     def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:

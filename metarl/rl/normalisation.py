@@ -1,7 +1,7 @@
-"""Observations centred and scaled by what meta-training has seen of them.
+"""Normalisation of observations by their mean and variance over meta-training.
 
-The statistics are entries of theta which nothing learns: no gradient reaches them and no inner rule adapts them. Those
-that an iteration acts with were gathered before it, so it stays a function of state, iteration and seed.
+The statistics are entries of theta that are not learned: no gradient reaches them, and no adapter changes them. An
+iteration acts with the statistics of earlier iterations, so it is a function of state, iteration and seed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from metarl.core.params import STATISTICS, Params, TaskParams
 COUNT, MEAN, VARIANCE = (f"{STATISTICS}{name}" for name in ("count", "mean", "variance"))
 
 FLAT = 1e-12
-"""Variance below which an observation counts as constant, and is centred only."""
+"""Variance below which an observation counts as constant and is only centred."""
 
 Moments = Float[Tensor, " moments"]
-"""A number of observations, the sum of their distances from a mean, and that of the squares, in float64."""
+"""Number of observations, sum of their deviations from a mean, and sum of the squared deviations, float64."""
 
 
 def unseen(size: int) -> Params:
-    """Statistics before anything has been observed, which leave observations as they are."""
+    """Statistics of no observations; normalisation with them is the identity."""
     return {
         COUNT: torch.zeros((), dtype=torch.float64),
         MEAN: torch.zeros(size, dtype=torch.float64),
@@ -34,7 +34,7 @@ def unseen(size: int) -> Params:
 
 
 def normalise(params: TaskParams, observations: Float[Tensor, "tasks *rows observation"]) -> Tensor:
-    """Observations less their mean, divided by their standard deviation."""
+    """Subtract the mean from observations and divide by the standard deviation."""
     shape = (len(observations), *[1] * (observations.ndim - 2), -1)
     mean, scale = params[MEAN].reshape(shape), _scale(params[VARIANCE]).reshape(shape)
     return (observations - mean) / scale
@@ -49,19 +49,29 @@ def moments(
     observations: Float[Tensor, "tasks episodes steps observation"],
     mask: Bool[Tensor, "tasks episodes steps"],
 ) -> Float[Tensor, "tasks moments"] | None:
-    """Moments of each task's observations about the mean that it acted with; None where it keeps no statistics."""
+    """Moments of each task's observations about the mean that it acted with; None without statistics.
+
+    Args:
+        params: Parameters of every task.
+        observations: Observations of all steps.
+        mask: True for steps of an episode.
+    """
     if MEAN not in params:
         return None
-    pseudo_gradient = observations.double() - params[MEAN].double()[:, None, None]
-    pseudo_gradient = pseudo_gradient.masked_fill(~mask[..., None], 0).flatten(1, 2)
-    return torch.cat([mask.sum((1, 2)).double()[:, None], pseudo_gradient.sum(1), pseudo_gradient.square().sum(1)], 1)
+    deviation = observations.double() - params[MEAN].double()[:, None, None]
+    deviation = deviation.masked_fill(~mask[..., None], 0).flatten(1, 2)
+    return torch.cat([mask.sum((1, 2)).double()[:, None], deviation.sum(1), deviation.square().sum(1)], 1)
 
 
 def updated(theta: Params, found: Sequence[float] | None) -> Params:
-    """theta with further observations in its statistics, if it keeps any (Chan, Golub and LeVeque 1983, equation 2.1).
+    """Add observations to the statistics in theta, if it has any (Chan, Golub and LeVeque 1983, equation 2.1).
 
-    `found` are their `Moments`, as an iteration's metrics have them.
-    Raises ConfigError where it does and an algorithm did not report what was observed.
+    Args:
+        theta: The initialisation.
+        found: `Moments` of the observations, from the metrics of an iteration.
+
+    Raises:
+        ConfigError: theta has statistics, but the algorithm did not report moments.
     """
     if MEAN not in theta:
         return theta
@@ -81,7 +91,7 @@ def updated(theta: Params, found: Sequence[float] | None) -> Params:
 
 
 def folded(params: Params) -> Params:
-    """The same function of observations as they are, without statistics: the first layer does what they did."""
+    """Merge the normalisation into the first layer: the same function of raw observations, without statistics."""
     if MEAN not in params:
         return params
     first = "hidden.0" if "hidden.0.weight" in params else "head"

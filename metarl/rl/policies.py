@@ -1,7 +1,7 @@
-"""Policies whose parameters are stacked over tasks, so that one call acts for all of them.
+"""Policies with parameters stacked over tasks, so that one call acts for all tasks.
 
-`act(params, observations, memory)` takes parameters with a leading `tasks` axis and observations
-(tasks, ..., observation); feed-forward policies pass `memory` through untouched.
+`act(params, observations, memory)` takes parameters with a leading `tasks` axis and observations of shape
+(tasks, ..., observation). Feed-forward policies return `memory` unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from metarl.rl.networks import ContextNetwork, Network, NormalisedNetwork, Stack
 
 
 class GaussianPolicy:
-    """Normal actions around a network's output, with a log standard deviation that does not depend on the state."""
+    """Normal actions with a network's output as mean, and a log standard deviation that is independent of the state.
+
+    Args:
+        network: Computes the mean.
+        actions: Size of an action.
+        initial_log_std: Initial log standard deviation.
+        min_log_std: Lower bound of the log standard deviation; it is clamped.
+        max_log_std: Bound above which parameters count as diverged.
+    """
 
     noise = "normal"
 
@@ -41,12 +49,13 @@ class GaussianPolicy:
         self.max_log_std = max_log_std
 
     def initialise(self, key: Key) -> Params:
+        """Draw the network's parameters, and add the log standard deviation."""
         params = self.network.initialise(key)
         params["log_std"] = torch.full((self.noise_components,), self.initial_log_std, dtype=torch.float64)
         return params
 
     def check(self, params: TaskParams) -> None:
-        """Raise Divergence for the first task whose standard deviation has exploded."""
+        """Raise Divergence for the first task whose log standard deviation exceeds its bound."""
         over = (params["log_std"] > self.max_log_std).flatten(1).any(1)
         if bool(over.any()):
             task = int(over.nonzero()[0])
@@ -55,15 +64,20 @@ class GaussianPolicy:
             raise Divergence(message + "the parameters diverged; try a smaller inner lr", task)
 
     def act(self, params: TaskParams, observations: Tensor, memory: Any = None) -> tuple[Gaussian, Any]:
+        """Distribution over actions, and the memory unchanged."""
         mean = self.network(params, observations)
         log_std = params["log_std"].clamp(min=self.min_log_std)
         shape = (log_std.shape[0], *[1] * (mean.ndim - 2), log_std.shape[-1])
-        # In memory of its own: what follows is slower by a third on a view whose strides are zero.
+        # Contiguous, since later operations are a third slower on a view with strides of zero.
         return Gaussian(mean, log_std.reshape(shape).expand_as(mean).contiguous()), memory
 
 
 class CategoricalPolicy:
-    """Softmax over a network's outputs, for discrete actions."""
+    """Softmax over a network's outputs, for discrete actions.
+
+    Args:
+        network: Computes the logits.
+    """
 
     noise = "uniform"
     noise_components = 1
@@ -72,16 +86,19 @@ class CategoricalPolicy:
         self.network = network
 
     def initialise(self, key: Key) -> Params:
+        """Draw the network's parameters."""
         return self.network.initialise(key)
 
     def check(self, params: TaskParams) -> None:
-        """Nothing can explode that rollouts do not notice."""
+        """No-op: rollouts detect logits that are not finite."""
 
     def act(self, params: TaskParams, observations: Tensor, memory: Any = None) -> tuple[Categorical, Any]:
+        """Distribution over actions, and the memory unchanged."""
         return Categorical(self.network(params, observations)), memory
 
 
 Policy = GaussianPolicy | CategoricalPolicy
+"""Policies of this package."""
 
 
 def make_policy(
@@ -96,10 +113,26 @@ def make_policy(
     context: int = 0,
     normalise_observations: bool = False,
 ) -> Policy:
-    """The policy that fits a pair of Gymnasium spaces: normal for a flat Box of actions, categorical for Discrete.
+    """Build a policy for a pair of Gymnasium spaces: normal for a flat Box of actions, categorical for Discrete.
 
-    `context` adds that many context parameters, `normalise_observations` the observations' statistics. Observations are
-    those of the family's environments, which are flat vectors. Raises FamilyError for others.
+    Args:
+        observation_space: A flat Box.
+        action_space: A flat Box or Discrete.
+        hidden_sizes: Units of each hidden layer.
+        activation: "tanh" or "relu".
+        initial_log_std: Initial log standard deviation of normal actions.
+        min_log_std: Lower bound of the log standard deviation.
+        max_log_std: Bound above which parameters count as diverged.
+        context: Number of context parameters (CAVIA).
+        normalise_observations: Whether observations are normalised by statistics in theta.
+
+    Raises:
+        FamilyError: A space is not supported.
+
+    Example:
+        >>> policy = make_policy(spaces.Box(-1, 1, (2,)), spaces.Discrete(3), hidden_sizes=(8,))
+        >>> [(name, tuple(value.shape)) for name, value in policy.initialise(Key.from_seed(1)).items()]
+        [('hidden.0.weight', (8, 2)), ('hidden.0.bias', (8,)), ('head.weight', (3, 8)), ('head.bias', (3,))]
     """
     if not (isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1):
         raise FamilyError(f"observation space {observation_space} is not a flat Box; wrap it in FlattenObservation")

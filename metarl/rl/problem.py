@@ -34,16 +34,25 @@ from metarl.rl.policies import Policy
 from metarl.rl.rollouts import collect_with_memory
 
 FEWEST_TRANSITIONS = 200
-"""Of each task in the curvature: with fewer, the direction is so noisy that the line search gives most of it up."""
+"""Minimum transitions of each task for the curvature; with fewer, the line search rejects most noisy directions."""
 
 
 class ReinforcementLearning:
-    """Policy-gradient reinforcement learning.
+    """Policy-gradient reinforcement learning as a problem of adaptation.
 
-    `vec_env_for(tasks)` builds the environments of a batch of tasks; they are built once and then re-tasked.
-    The budget of each task in each step is `episodes`, or at least `transitions` in whole episodes. Where a worker
-    fails, the episodes are collected again with new workers, at most `worker_retries` times: the same episodes, since
-    random numbers depend on the key alone.
+    If a worker fails, the same episodes are collected again with new workers, since random numbers depend only on the
+    key.
+
+    Args:
+        policy: The policy.
+        vec_env_for: Builds the vector environment of a batch of tasks; it is built once and then re-tasked.
+        horizon: Steps after which an episode is truncated.
+        episodes: Episodes of each task in each step.
+        transitions: Minimum transitions of each task in each step, in whole episodes; replaces `episodes`.
+        gamma: Discount factor.
+        gae_lambda: Lambda of generalised advantage estimation.
+        surrogate: Estimator of the inner loss, a key of `metarl.rl.losses.SURROGATES`.
+        worker_retries: Maximum number of repetitions after a worker failed.
     """
 
     def __init__(
@@ -73,9 +82,20 @@ class ReinforcementLearning:
         self._tasks: Tasks | None = None
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> tuple[Episodes, Any]:
-        """Episodes of every task under its own parameters, and the policy's memory after them.
+        """Collect episodes of every task under its own parameters.
 
-        Raises Divergence where parameters have diverged.
+        Args:
+            params: Parameters with a leading `tasks` axis.
+            tasks: The tasks.
+            key: Position of the random numbers.
+            memory: Initial memory of a policy with memory.
+
+        Returns:
+            The episodes, and the policy's memory after them.
+
+        Raises:
+            Divergence: Parameters have diverged.
+            WorkerFault: A worker failed more than `worker_retries` times.
         """
         self.policy.check(params)
         for retries in reversed(range(self.worker_retries + 1)):
@@ -98,7 +118,7 @@ class ReinforcementLearning:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _vec_env_of(self, tasks: Tasks) -> VecEnv:
-        """The environments, built once, at these tasks."""
+        """The vector environment with these tasks; built on first use."""
         if self._vec_env is None or self._vec_env.tasks != number_of_tasks(tasks):
             self.close()
             self._vec_env = self._vec_env_for(tasks)
@@ -108,9 +128,10 @@ class ReinforcementLearning:
         return self._vec_env
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
-        """Episodes with advantages, of the same shape for all ranks: which transitions are thinned depends on it.
+        """Collect episodes and compute advantages.
 
-        Of several seeds each keeps the shape of its own run for that.
+        The shape is the same on all ranks, since `subsample` depends on it. With a seed axis each seed keeps the shape
+        of its own run. Arguments are those of `episodes_of`.
         """
         with sync_errors():
             episodes, memory = self.episodes_of(params, tasks, key, memory)
@@ -134,9 +155,11 @@ class ReinforcementLearning:
         )
 
     def distribution(self, params: TaskParams, data: PolicyBatch) -> Distribution:
+        """Distribution over actions for the observations of the data."""
         return self.policy.act(params, data.observations)[0]
 
     def inner_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """The configured surrogate."""
         return self._surrogate(self.distribution(params, data), data)
 
     def log_likelihood(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
@@ -144,31 +167,35 @@ class ReinforcementLearning:
         return (self.distribution(params, data).log_prob(data.actions) * data.weights).sum((1, 2))
 
     def loss_of(self, distribution: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """The ratio surrogate of a distribution."""
         return ratio_surrogate(distribution, data)
 
     def outer_loss(self, params: TaskParams, data: PolicyBatch) -> Float[Tensor, " tasks"]:
+        """The ratio surrogate of the policy."""
         return self.loss_of(self.distribution(params, data), data)
 
     def clipped_loss(self, params: TaskParams, data: PolicyBatch, clip: float) -> Float[Tensor, " tasks"]:
+        """PPO's clipped surrogate of the policy."""
         return clipped_surrogate(self.distribution(params, data), data, clip)
 
     def divergence(self, distribution: Distribution, old: Distribution, data: PolicyBatch) -> Float[Tensor, " tasks"]:
-        """KL(old || new) averaged over each task's transitions."""
+        """KL(old || new), averaged over each task's transitions."""
         return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
 
     def subsample(self, data: PolicyBatch, stride: int) -> PolicyBatch:
-        """Every stride-th transition, with weights that sum to one again; more where few would be left.
+        """Keep every stride-th transition, at least `FEWEST_TRANSITIONS` of each task, with weights that sum to one.
 
-        The first one kept moves on by a step from episode to episode, so that all times are represented; the first
-        transition of the first episode, which no task lacks, is always among them. DiCE, which needs whole episodes,
-        gets all of them.
+        The offset shifts by one step from episode to episode, so that all time steps are represented. The first
+        transition of the first episode, which every task has, is always kept. DiCE keeps all transitions, since it
+        needs whole episodes. A stride of 1 keeps all: the data is then the same object.
         """
-        if self._needs_order:
+        if self._needs_order or stride == 1:
             return data
         part = subsample(data, stride, FEWEST_TRANSITIONS)
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
 
     def close(self) -> None:
+        """Close the vector environment."""
         if self._vec_env is not None:
             self._vec_env.close()
             self._vec_env = None

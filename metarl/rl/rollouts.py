@@ -1,4 +1,4 @@
-"""Collecting episodes of every task at once."""
+"""Collection of episodes of all tasks at once."""
 
 from __future__ import annotations
 
@@ -27,22 +27,35 @@ def rollout(
     first_episode: int = 0,
     active: Bool[Tensor, " tasks"] | None = None,
 ) -> Episodes:
-    """One episode in every sub-environment, from reset to its end or the horizon; what follows an end is masked.
+    """Collect one episode in every sub-environment, from reset to its end or the horizon; later steps are masked.
 
-    The noise of an episode depends on `key`, its task's index and its own index alone.
+    The random numbers of an episode depend only on the key, the index of its task, and its own index.
 
     Args:
-        envs: The environments of all tasks.
-        policy: Acts in all of them at once.
-        params: Parameters of every task's policy.
+        envs: The vector environment.
+        policy: The policy.
+        params: Parameters with a leading `tasks` axis.
         key: Position of the random numbers.
-        horizon: Steps after which an episode is cut.
+        horizon: Steps after which an episode is truncated.
         first_episode: Index of the first episode of each task.
-        active: Tasks whose episodes count; the others are masked throughout (default: all count).
+        active: Tasks whose episodes are kept; those of other tasks are masked completely (default: all tasks).
 
     Raises:
         EnvironmentFault: An observation or a reward is not finite.
         Divergence: An action is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from metarl.families import load_family, make_vec_env
+        >>> from metarl.rl import make_policy
+        >>> family = load_family("navigation2d")
+        >>> policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(4,))
+        >>> tasks = family.sample_tasks(3, "meta-train", np.random.default_rng(0))
+        >>> envs = make_vec_env(family, tasks, 2, device="cpu", dtype=torch.float64)
+        >>> theta = policy.initialise(Key.from_seed(1))
+        >>> params = {name: value.expand(3, *value.shape) for name, value in theta.items()}
+        >>> rollout(envs, policy, params, Key.from_seed(2), horizon=5).rewards.shape
+        torch.Size([3, 2, 5])
     """
     return rollout_with_memory(
         envs, policy, params, key, None, horizon=horizon, first_episode=first_episode, active=active
@@ -60,10 +73,10 @@ def rollout_with_memory(
     first_episode: int = 0,
     active: Bool[Tensor, " tasks"] | None = None,
 ) -> tuple[Episodes, Any]:
-    """`rollout` with a policy that begins with `memory`, and its memory after the last step.
+    """`rollout` with an initial memory of the policy; returns the episodes and the final memory.
 
-    A memory is a tensor (tasks, episodes, ...), or a dictionary or tuple of them; None stands for the policy's own
-    start, and for policies without memory. That of an episode which has ended stays as it was at its end.
+    A memory is a tensor (tasks, episodes, ...), or a dictionary or tuple of such tensors. None denotes the policy's own
+    initial memory, or no memory. After the end of an episode its memory does not change.
     """
     shape = (envs.tasks, envs.episodes)
     seeds = key.at("environment").env_seeds(*shape, first_episode=first_episode, device=envs.device)
@@ -90,11 +103,11 @@ def rollout_with_memory(
             rewards.append(reward)
             successes.append(envs.succeeded)
             running = running & ~ended
-            # Asking costs a synchronisation on an accelerator; here it saves the rest of the horizon.
+            # Only on the CPU, since the test would synchronise an accelerator at every step.
             if envs.device.type == "cpu" and not running.any():
                 break
     mask, chosen = torch.stack(masks, 2), torch.stack(actions, 2)
-    # One log_prob call for all steps: small calls are dominated by their overhead.
+    # One log_prob call for all steps, since the overhead dominates small calls.
     acted = type(distributions[0])._make(torch.stack(field, 2) for field in zip(*distributions, strict=True))
     episodes = Episodes(
         torch.stack(observations, 2),
@@ -106,9 +119,9 @@ def rollout_with_memory(
     )
     _check_finite(episodes)
     if not bool(mask.all()):
-        # On a GPU the loop always runs to the horizon; trim to the shape that a CPU has.
+        # On a GPU the loop always runs to the horizon; trim to the CPU's shape.
         steps = int(mask.any(1).any(0).sum())
-        episodes = zero_masked(episodes.each(lambda x: x[:, :, :steps]))
+        episodes = zero_masked(episodes.map(lambda x: x[:, :, :steps]))
     return episodes, memory
 
 
@@ -122,11 +135,24 @@ def collect(
     episodes: int | None = None,
     transitions: int | None = None,
 ) -> Episodes:
-    """Episodes of every task until the budget is used: a number of episodes, or of transitions in each task.
+    """Collect episodes of every task until a budget is used: a number of episodes, or of transitions of each task.
 
-    A budget in transitions is met by whole episodes: every task goes on, a round of sub-environments at a time, until
-    it has at least that many, and an episode that was begun is kept whatever its length, so short ones are hardly
-    favoured. Tasks that need fewer episodes than others are padded with rows that hold none.
+    A budget in transitions is filled by whole episodes. Rounds of one episode per sub-environment are collected until
+    every task has at least the budget. An episode is kept if it started within the budget, independently of its length,
+    so the bias towards short episodes is small. Tasks with fewer episodes are padded with masked rows.
+
+    Args:
+        envs: The vector environment.
+        policy: The policy.
+        params: Parameters with a leading `tasks` axis.
+        key: Position of the random numbers.
+        horizon: Steps after which an episode is truncated.
+        episodes: Episodes of each task (default: one for each sub-environment).
+        transitions: Minimum transitions of each task; replaces `episodes`.
+
+    Raises:
+        EnvironmentFault: An observation or a reward is not finite.
+        Divergence: An action is not finite.
     """
     budget = {"horizon": horizon, "episodes": episodes, "transitions": transitions}
     return collect_with_memory(envs, policy, params, key, None, **budget)[0]  # type: ignore[arg-type]
@@ -143,9 +169,12 @@ def collect_with_memory(
     episodes: int | None = None,
     transitions: int | None = None,
 ) -> tuple[Episodes, Any]:
-    """`collect` with a policy that begins with `memory`, and its memory after the episodes.
+    """`collect` with an initial memory of the policy; returns the episodes and the final memory.
 
-    A policy with memory has an episode in each sub-environment and no more: raises ConfigError for other budgets.
+    A policy with memory runs exactly one episode in each sub-environment.
+
+    Raises:
+        ConfigError: The policy has memory, and the budget is another.
     """
     first, memory = rollout_with_memory(envs, policy, params, key, memory, horizon=horizon)
     if memory is not None and (transitions is not None or episodes not in (None, envs.episodes)):
@@ -157,13 +186,13 @@ def collect_with_memory(
             rounds.append(
                 rollout(envs, policy, params, key, horizon=horizon, first_episode=len(rounds) * envs.episodes)
             )
-        return concatenate_rounds(rounds).each(lambda x: x[:, :wanted]), memory
+        return concatenate_rounds(rounds).map(lambda x: x[:, :wanted]), memory
     collected = rounds[0].mask.sum((1, 2))
     while bool((collected < transitions).any()):
         offset = len(rounds) * envs.episodes
         wanting = collected < transitions
         more = rollout(envs, policy, params, key, horizon=horizon, first_episode=offset, active=wanting)
-        # Within a round a task takes episodes only until its budget is met.
+        # Within a round a task keeps episodes only until its budget is reached.
         lengths = more.mask.sum(2)
         before = collected[:, None] + lengths.cumsum(1) - lengths
         more = zero_masked(more._replace(mask=more.mask & (before < transitions)[..., None]))
@@ -173,21 +202,21 @@ def collect_with_memory(
 
 
 def _stacked(flags: list[Tensor | None]) -> Bool[Tensor, "tasks episodes steps"] | None:
-    """Flags of one step after another; a step without any among others with some has none that is up."""
+    """Stack the flags of all steps, with False for steps without flags; None if no step has flags."""
     known = next((x for x in flags if x is not None), None)
     return None if known is None else torch.stack([torch.zeros_like(known) if x is None else x for x in flags], 2)
 
 
 def _drop_empty_episodes(episodes: Episodes) -> Episodes:
-    """Pack each task's episodes to the front and drop the rows that no task uses."""
+    """Move each task's episodes to the first rows, and drop rows that no task uses."""
     used = episodes.mask[..., 0]
     order = torch.argsort(used.to(torch.int8), dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
     rows = torch.arange(len(order), device=order.device)[:, None]
-    return episodes.each(lambda x: x[rows, order])
+    return episodes.map(lambda x: x[rows, order])
 
 
 def _check_finite(episodes: Episodes) -> None:
-    """Name the earliest action, observation or reward that is not finite, and whose fault it is."""
+    """Raise Divergence or EnvironmentFault for the earliest action, observation or reward that is not finite."""
     summary = episodes.observations.sum() + episodes.rewards.sum() + episodes.log_probs.sum()
     if bool(torch.isfinite(summary)):
         return

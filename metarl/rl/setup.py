@@ -1,4 +1,4 @@
-"""Reinforcement learning on a task family: its environments, policy and problem."""
+"""Setup of reinforcement learning on a task family: environments, policy and problem."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ from metarl.rl.problem import ReinforcementLearning
 
 
 def build_family(config: TrainConfig) -> TaskFamily:
-    """The family that a configuration names."""
+    """Load the family of a configuration."""
     return load_family(config.family, config.variant, observe_task=config.observe_task)
 
 
 def build_policy(config: TrainConfig, observation_space: spaces.Space, action_space: spaces.Space) -> Policy:
-    """The policy of a configuration for a pair of spaces."""
+    """Build the policy of a configuration.
+
+    Args:
+        config: The configuration.
+        observation_space: A flat Box.
+        action_space: A flat Box or Discrete.
+    """
     return make_policy(
         observation_space,
         action_space,
@@ -45,7 +51,13 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
 
 
 def build_problem(config: TrainConfig, family: TaskFamily, policy: Policy) -> ReinforcementLearning:
-    """The problem of a configuration on a family, with the configuration's budget."""
+    """Build the problem of a configuration on a family, with the configured budget.
+
+    Args:
+        config: The configuration.
+        family: Makes the environments.
+        policy: The policy.
+    """
     transitions = config.samples_per_step
     envs = -(-transitions // family.horizon) if transitions is not None else config.episodes
 
@@ -72,7 +84,16 @@ def problem_over(
     episodes: int,
     transitions: int | None = None,
 ) -> ReinforcementLearning:
-    """The problem of a configuration over any environments."""
+    """Build the problem of a configuration on arbitrary environments.
+
+    Args:
+        vec_env_for: Builds the vector environment of a batch of tasks.
+        config: The configuration.
+        policy: The policy.
+        horizon: Steps after which an episode is truncated.
+        episodes: Episodes of each task in each step.
+        transitions: Minimum transitions of each task in each step; replaces `episodes`.
+    """
     return ReinforcementLearning(
         policy,
         vec_env_for,
@@ -87,7 +108,7 @@ def problem_over(
 
 
 def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> dict[str, Any]:
-    """Spaces as JSON, so that a saved policy can act without its family."""
+    """Describe spaces as JSON, so that a saved policy can act without its family."""
     assert isinstance(observation_space, spaces.Box)
     if isinstance(action_space, spaces.Discrete):
         action: dict[str, Any] = {"discrete": int(action_space.n), "start": int(action_space.start)}
@@ -102,7 +123,7 @@ def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space)
 
 
 def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
-    """The inverse of `describe_spaces`."""
+    """Observation and action space of a description; the inverse of `describe_spaces`."""
     observation = spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32)
     action = description["action"]
     if "discrete" in action:
@@ -113,14 +134,31 @@ def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
 
 
 def fitted_params(config: TrainConfig, description: dict[str, Any], params: Params, where: str) -> Params:
-    """Loaded parameters of a configuration's policy, in its order and type; raises RunError where they do not fit."""
+    """Check loaded parameters against the policy of a configuration.
+
+    Args:
+        config: The configuration.
+        description: The spaces, as `describe_spaces` returns them.
+        params: The loaded parameters.
+        where: Start of error messages.
+
+    Returns:
+        The parameters in the policy's order and the configured type.
+
+    Raises:
+        RunError: Names, shapes or values do not fit the policy.
+    """
     policy = build_policy(config, *spaces_from(description))
     trained = as_trained(gradient_adapter(config.inner), policy, params, where)
     return {name: value.to(DTYPES[config.dtype]) for name, value in trained.items()}
 
 
 class FamilySetup:
-    """Reinforcement learning on a task family."""
+    """`Setup` of reinforcement learning on a task family.
+
+    Args:
+        config: The configuration.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
@@ -132,24 +170,29 @@ class FamilySetup:
         self.close = self.family.close
 
     def build_model(self) -> Model:
+        """The policy of the configuration."""
         return build_policy(self.config, self.family.observation_space, self.family.action_space)
 
     def problem(self, *, training: bool) -> ReinforcementLearning:
+        """A new problem, the same for training and evaluation."""
         assert isinstance(self.model, Policy)
         return build_problem(self.config, self.family, self.model)
 
     def adapter(self, lr: float | None = None, later_lr: float | None = None) -> Adapter:
-        """Gradient steps by the options of the inner loop, at other rates where they are given."""
+        """The gradient adapter of the configuration, with other learning rates if they are given."""
         return gradient_adapter(self.config.inner, lr, later_lr)
 
     def at_test(self, theta: Params, key: Key) -> Params:
+        """theta itself."""
         return theta
 
     def facts(self) -> dict[str, Any]:
+        """Spaces and horizon, from which a saved policy is rebuilt."""
         described = describe_spaces(self.family.observation_space, self.family.action_space)
         return {"spaces": described, "horizon": self.family.horizon}
 
     def budget(self, steps: int) -> dict[str, Any]:
+        """The configured budget, and the environment steps granted before each of `steps` + 1 points."""
         config = self.config
         granted = config.samples_per_step or config.episodes * self.family.horizon
         return {
@@ -162,6 +205,7 @@ class FamilySetup:
         }
 
     def protocol(self) -> Mapping[str, Any]:
+        """The family's protocol, with horizon, discount factor and lambda."""
         return {
             **self.family.protocol,
             "horizon": self.family.horizon,
@@ -172,5 +216,5 @@ class FamilySetup:
 
 
 def setup(config: TrainConfig) -> FamilySetup:
-    """The setup of a configuration of `metarl train`."""
+    """Build the setup of a configuration of `metarl train`."""
     return FamilySetup(config)

@@ -1,4 +1,4 @@
-"""Run directories: configuration, metrics, checkpoints, saved policies."""
+"""Run directories: configuration, metrics, checkpoints and saved policies."""
 
 from __future__ import annotations
 

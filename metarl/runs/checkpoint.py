@@ -1,7 +1,7 @@
-"""Checkpoints: safetensors files and a JSON manifest with their hashes; nothing that is loaded can run code.
+"""Checkpoints: safetensors files and a JSON manifest with their hashes; loading them executes no code.
 
-A checkpoint is a folder `checkpoints/<iteration, 8 digits>`. It is written beside, flushed to disk, and then
-renamed into place, so that a folder of that name is always complete.
+A checkpoint is a folder `checkpoints/<iteration, 8 digits>`. It is written to a staging folder, flushed to disk, and
+then renamed, so that a folder of that name is always complete.
 """
 
 from __future__ import annotations
@@ -33,10 +33,24 @@ from metarl.runs.manifest import (
 )
 
 MAX_HEADER_BYTES = 1 << 22
+"""Maximum size of the header of a safetensors file."""
 
 
 def save_checkpoint(run: Path, iteration: int, state: State, facts: Mapping[str, Any]) -> Path:
-    """Write the state after `iteration` iterations; `facts` are added to the manifest."""
+    """Write a checkpoint.
+
+    Args:
+        run: The run directory.
+        iteration: Number of completed iterations.
+        state: The state after them.
+        facts: Further entries of the manifest.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        RunError: The checkpoint cannot be written.
+    """
     folder = run / "checkpoints"
     final = folder / f"{iteration:08d}"
     staging = run / f".staging-{iteration:08d}"
@@ -52,7 +66,7 @@ def save_checkpoint(run: Path, iteration: int, state: State, facts: Mapping[str,
         write_file(staging / MANIFEST, sealed({"iteration": iteration, **facts, "files": files}))
         sync_directory(staging)
         if final.exists():
-            # The same iteration saved again, the folder that is there being damaged: it gives way in one step.
+            # A damaged checkpoint of the same iteration is replaced by one rename.
             _put_aside(run, final)
         os.rename(staging, final)
         sync_directory(folder)
@@ -72,7 +86,14 @@ def _put_aside(run: Path, folder: Path) -> Path:
 
 
 def tidy(run: Path) -> None:
-    """Clear what a process left that died while it saved; a folder that it had put aside goes back to its place."""
+    """Clean up after a process that died while it saved: remove staging folders, and restore replaced checkpoints.
+
+    Args:
+        run: The run directory.
+
+    Raises:
+        RunError: A replaced checkpoint cannot be restored.
+    """
     for left in run.glob(".staging-*"):
         shutil.rmtree(left, ignore_errors=True)
     for aside in run.glob(".replaced-*"):
@@ -87,7 +108,7 @@ def tidy(run: Path) -> None:
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[State, dict[str, Any]]:
-    """State and manifest of one checkpoint; raises RunError where anything does not match its hash."""
+    """State and manifest of one checkpoint; raises RunError if a file does not match its hash."""
     manifest = read_manifest(folder)
     state: State = {}
     for name, expected in manifest["files"].items():
@@ -103,7 +124,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[S
 
 
 def _read(path: Path, expected: Mapping[str, Any]) -> bytes:
-    """The bytes of a tensors file, once its size, its header's size and its hash have been looked at."""
+    """The bytes of a safetensors file, after a check of its size, its header's size and its hash."""
     try:
         if not is_plain(path) or path.stat().st_size != expected["bytes"]:
             raise RunError(f"{path}: damaged: not the file that was saved")
@@ -118,23 +139,34 @@ def _read(path: Path, expected: Mapping[str, Any]) -> bytes:
 
 
 def check_header(path: Path) -> None:
-    """Raise RunError for a tensors file whose header would take long to read; that of a real one is a few kilobytes."""
+    """Raise RunError if the header of a safetensors file is too large; a valid one has a few kilobytes."""
     with open(path, "rb") as file:
         if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
             raise RunError(f"{path}: damaged: its header is larger than {MAX_HEADER_BYTES} bytes")
 
 
 def aligned(state: State) -> State:
-    """The same state in memory of its own.
+    """Copy all tensors of a state to memory of their own.
 
-    Vectorised kernels may round differently by a tensor's alignment in memory, and views into a file's buffer or into
-    one flat vector start anywhere: a resumed run must find its parameters aligned as an uninterrupted one does.
+    Vectorised kernels may round differently depending on a tensor's alignment, and views into a file's buffer or into a
+    flat vector have arbitrary alignment. With copies a resumed run has the same alignment as an uninterrupted one.
     """
     return {name: {key: value.clone() for key, value in params.items()} for name, params in state.items()}
 
 
 def load_newest(run: Path, device: torch.device | str = "cpu") -> tuple[State, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, with one warning if damaged ones were passed over; None if there is none."""
+    """Load the newest intact checkpoint, with a warning if damaged ones were skipped.
+
+    Args:
+        run: The run directory.
+        device: Device of the tensors.
+
+    Returns:
+        State and manifest; None if there is no checkpoint.
+
+    Raises:
+        RunError: There are checkpoints, but all are damaged.
+    """
     problems: list[str] = []
     for folder in reversed(list_checkpoints(run).values()):
         try:
@@ -152,16 +184,19 @@ def load_newest(run: Path, device: torch.device | str = "cpu") -> tuple[State, d
 
 
 def prune(run: Path, keep: int, newest: int) -> None:
-    """Remove all but the `keep` newest checkpoints up to iteration `newest` and the best on meta-validation tasks.
+    """Remove old checkpoints, except the newest ones and the best on meta-validation tasks.
 
-    What lies beyond `newest` was passed over as damaged and is left for its owner to look at.
+    Args:
+        run: The run directory.
+        keep: Number of newest checkpoints to keep.
+        newest: Last valid iteration. Later checkpoints were skipped as damaged; they are kept for inspection.
     """
     found = {iteration: folder for iteration, folder in list_checkpoints(run).items() if iteration <= newest}
     scores = scores_of(found, lambda error: None)
     kept = {*sorted(found)[-keep:], max(scores, key=lambda i: scores[i], default=newest)}
     for iteration, folder in found.items():
         if iteration not in kept:
-            # Renamed first: a folder of a checkpoint's name is always complete.
+            # Renamed first, so that a folder with the name of a checkpoint is always complete.
             try:
                 shutil.rmtree(_put_aside(run, folder), ignore_errors=True)
             except OSError as error:
@@ -169,7 +204,19 @@ def prune(run: Path, keep: int, newest: int) -> None:
 
 
 def load_selected(run: Path, which: str = "last", device: torch.device | str = "cpu") -> tuple[State, dict[str, Any]]:
-    """State and manifest of a checkpoint chosen as in `select_checkpoint`; `last` passes over damaged ones."""
+    """Load a checkpoint.
+
+    Args:
+        run: The run directory.
+        which: "last" (the newest intact one), "best" (on meta-validation tasks), or an iteration.
+        device: Device of the tensors.
+
+    Returns:
+        State and manifest.
+
+    Raises:
+        RunError: There is no such checkpoint, or it is damaged.
+    """
     if which != "last":
         return load_checkpoint(select_checkpoint(run, which), device)
     loaded = load_newest(run, device)

@@ -1,4 +1,4 @@
-"""A run directory: config.toml, metrics.jsonl, TensorBoard events and checkpoints, held by one process at a time."""
+"""Run directory: config.toml, metrics.jsonl, TensorBoard events and checkpoints, locked by one process at a time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,24 @@ from metarl.runs.durable import replace_file, sync_directory, writing
 CONFIG = "config.toml"
 
 UNSET = "unset"
-"""Entry of config.toml that lists options without a value, which TOML cannot write; defaults may change later."""
+"""Entry of config.toml with the names of options that are None, which TOML cannot represent."""
 METRICS = "metrics.jsonl"
 
 LOCK = ".lock"
 
 
 def create(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REINFORCEMENT_LEARNING) -> RunLock:
-    """Make the directory, hold it, and write the resolved configuration; raises RunError where the place is taken."""
+    """Create a run directory, lock it, and write the resolved configuration.
+
+    Args:
+        run: The directory.
+        algorithm: Name of the outer update.
+        config: The configuration.
+        kind: The kind of problem.
+
+    Raises:
+        RunError: The directory contains a run or other files, or cannot be written.
+    """
     check_free(run, kind)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -36,7 +46,7 @@ def create(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REI
         raise RunError(f"{run}: cannot be written: {error.strerror}") from None
     lock = RunLock(run)
     try:
-        if (run / CONFIG).exists():  # made by another process while this one waited for the lock
+        if (run / CONFIG).exists():  # created by another process since the check above
             raise _taken(run, kind)
         named = {"algorithm": algorithm}
         if kind != REINFORCEMENT_LEARNING:
@@ -54,10 +64,18 @@ def create(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REI
 
 
 def check_free(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> None:
-    """Raise RunError where a new run cannot be put."""
+    """Check that a new run can be created.
+
+    Args:
+        run: The directory.
+        kind: The kind of problem.
+
+    Raises:
+        RunError: The directory contains a run or other files.
+    """
     if (run / CONFIG).exists():
         raise _taken(run, kind)
-    # What a process leaves that died before its configuration was in place does not count.
+    # A process that died before it wrote the configuration leaves only these files.
     if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, f".{CONFIG}"}):
         raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
 
@@ -68,19 +86,31 @@ def _taken(run: Path, kind: ProblemKind) -> RunError:
 
 
 def kind_name(run: Path) -> str:
-    """The name of what a run was trained on."""
+    """Name of the kind of problem that a run was trained on."""
     return str(read_plain(run).get("domain", REINFORCEMENT_LEARNING.name))
 
 
 def read_plain(run: Path) -> dict[str, Any]:
-    """A run's configuration as it lies in the file, algorithm and all."""
+    """All entries of a run's configuration file; raises RunError if there is none."""
     if not (run / CONFIG).is_file():
         raise RunError(f"{run}: not a run directory: it has no {CONFIG}")
     return read_toml(run / CONFIG)
 
 
 def read_config(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> tuple[str, Any]:
-    """Algorithm and configuration of a run; raises RunError where it was trained on something else."""
+    """Read the configuration of a run.
+
+    Args:
+        run: The run directory.
+        kind: The expected kind of problem.
+
+    Returns:
+        Name of the outer update, and the configuration.
+
+    Raises:
+        RunError: There is no run, or it is of another kind.
+        ConfigError: The configuration is invalid.
+    """
     path, mapping = run / CONFIG, read_plain(run)
     there = mapping.pop("domain", REINFORCEMENT_LEARNING.name)
     if there != kind.name:
@@ -97,7 +127,7 @@ def read_config(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> tuple[
 
 
 def first_difference(a: RunConfig, b: RunConfig) -> str | None:
-    """The first option in which two configurations differ, with both values."""
+    """Description of the first option in which two configurations differ; None if they are equal."""
     left, right = flat_mapping(a), flat_mapping(b)
     for name in sorted(left.keys() | right.keys()):
         if left.get(name) != right.get(name):
@@ -106,7 +136,17 @@ def first_difference(a: RunConfig, b: RunConfig) -> str | None:
 
 
 def check_same(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REINFORCEMENT_LEARNING) -> None:
-    """Raise RunError where a run was begun with another algorithm or configuration."""
+    """Check that a run has a given algorithm and configuration.
+
+    Args:
+        run: The run directory.
+        algorithm: Name of the outer update.
+        config: The configuration.
+        kind: The kind of problem.
+
+    Raises:
+        RunError: They differ; the message names the first difference.
+    """
     there, stored = read_config(run, kind)
     difference = first_difference(stored, config)
     if there != algorithm:
@@ -116,7 +156,14 @@ def check_same(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind =
 
 
 class RunLock:
-    """Holds a run directory for this process; the lock of a process that died is released by the kernel."""
+    """Exclusive lock of a run directory; the kernel releases the lock of a process that died.
+
+    Args:
+        run: The run directory.
+
+    Raises:
+        RunError: Another process holds the lock, or the directory cannot be written.
+    """
 
     def __init__(self, run: Path) -> None:
         path = run / LOCK
@@ -132,11 +179,12 @@ class RunLock:
             raise RunError(f"{run}: in use by another process") from None
 
     def release(self) -> None:
+        """Release the lock."""
         self._file.close()
 
 
 def is_held(run: Path) -> bool:
-    """Whether a process holds a run directory now."""
+    """Whether a process currently holds the lock of a run directory."""
     if not (run / LOCK).is_file():
         return False
     try:
@@ -150,9 +198,14 @@ def is_held(run: Path) -> bool:
 
 
 class MetricsFile:
-    """metrics.jsonl, one line an iteration, cut back to a checkpoint's iteration when a run is resumed.
+    """metrics.jsonl: one JSON record per iteration.
 
-    Raises RunError where it cannot be written.
+    Args:
+        run: The run directory.
+        iteration: Iteration of the checkpoint that training continues from; later records are removed.
+
+    Raises:
+        RunError: By every method, if the file cannot be written.
     """
 
     def __init__(self, run: Path, iteration: int) -> None:
@@ -172,25 +225,35 @@ class MetricsFile:
                 if json.loads(line)["iteration"] <= iteration:
                     kept.append(line)
             except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # a line that a crash cut short lies beyond the checkpoint
+                continue  # a line truncated by a crash is later than the checkpoint
         replace_file(self._path, "".join(line + "\n" for line in kept))
 
     def append(self, record: dict[str, Any]) -> None:
+        """Write one record."""
         with writing(self._path):
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
 
     def sync(self) -> None:
+        """Flush the file to disk."""
         with writing(self._path):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what could not be written has been told of
+        """Close the file."""
+        with contextlib.suppress(OSError):  # write errors have been reported already
             self._file.close()
 
 
 def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
-    """The records of a run's metrics.jsonl."""
+    """Records of a run's metrics.jsonl, one per iteration.
+
+    Args:
+        run_dir: The run directory.
+
+    Raises:
+        RunError: The run has no metrics.
+    """
     path = Path(run_dir) / METRICS
     if not path.is_file():
         raise RunError(f"{run_dir}: has no {METRICS}")

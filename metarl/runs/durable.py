@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of either."""
+"""Atomic, durable file writes: after a crash a file has either its old or its new content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metarl.core.errors import RunError
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it."""
+    """Write a file and flush it to disk."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -19,7 +19,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put a text in the place of what was there."""
+    """Replace the content of a file atomically."""
     staged = path.with_name(f".{path.name}")
     write_file(staged, text.encode())
     os.replace(staged, path)
@@ -28,7 +28,7 @@ def replace_file(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise RunError, which names the path, in place of the operating system's error."""
+    """Convert OSError inside the block to RunError with the path."""
     try:
         yield
     except OSError as error:
@@ -36,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until the disk has a directory's entries: the files that were made, renamed or removed in it."""
+    """Flush a directory to disk: the names of files that were created, renamed or removed in it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

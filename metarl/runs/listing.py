@@ -1,4 +1,4 @@
-"""The runs below a directory: how far each is and how it stands. Imports no torch."""
+"""Listing of the runs below a directory, with state and progress. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,24 +15,32 @@ LAST_LINE_BYTES = 1 << 16
 
 
 class RunStatus(NamedTuple):
-    """How a run stands."""
+    """State and progress of a run."""
 
     run: Path
     state: str
-    """running, finished, stopped, or damaged: and why."""
+    """running, finished, stopped, or "damaged: " and the reason."""
     algorithm: str
     task_name: str
     saved: int | None
-    """Iteration of the newest checkpoint that says it is whole."""
+    """Iteration of the newest checkpoint with a valid manifest."""
     total: int | None
+    """Configured number of iterations."""
     iteration: int | None
     """Iteration of the last line of metrics."""
     measured: float | None
-    """The last return (or other measure) after adaptation."""
+    """Last return (or other performance) after adaptation."""
 
 
 def run_statuses(directory: Path) -> Iterator[RunStatus]:
-    """Every run in a directory and below it; raises RunError where there is no such directory."""
+    """Status of every run in a directory and below it.
+
+    Args:
+        directory: The directory to search.
+
+    Raises:
+        RunError: There is no such directory.
+    """
     if not directory.is_dir():
         raise RunError(f"{directory}: not a directory")
     for path in sorted(directory.rglob(CONFIG)):
@@ -40,7 +48,7 @@ def run_statuses(directory: Path) -> Iterator[RunStatus]:
 
 
 def run_status(run: Path) -> RunStatus:
-    """How one run stands, from its files alone: its environments are not loaded."""
+    """Status of one run, from its files alone."""
     last = _last_record(run)
     iteration = last.get("iteration") if isinstance(last.get("iteration"), int) else None
     curve = next((value for value in last.values() if isinstance(value, list)), [])  # a value for each step
@@ -71,7 +79,7 @@ def _saved(folder: Path) -> int | None:
 
 
 def _last_record(run: Path) -> dict[str, Any]:
-    """The last whole line of the metrics; nothing where there is none."""
+    """The last complete record of the metrics; an empty dictionary if there is none."""
     path = run / METRICS
     if path.is_symlink() or not path.is_file():
         return {}
@@ -82,7 +90,7 @@ def _last_record(run: Path) -> dict[str, Any]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # cut short, by a crash or by where reading began
+            continue  # truncated by a crash, or by the start of the part that was read
         if isinstance(record, dict):
             return record
     return {}

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, and which checkpoints a run has. Imports no torch."""
+"""Manifests of checkpoints, and the list of a run's checkpoints. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Any
 from metarl.core.errors import RunError
 
 FORMAT = 2
-"""2: the manifest carries a hash of itself. 1 is still read."""
+"""Version of the file format. 2: the manifest contains a hash of itself; 1 can still be read."""
 
-NUMERICS = 1
-"""Version of the mathematics and of the defaults: raised when either would make a resumed run another one.
+NUMERICS = 2
+"""Version of mathematics and defaults; it increases when a resumed run would differ from an uninterrupted one.
 
-1: all runs before manifests stated it, and since.
+1: all runs whose manifest has no version.
+2: curvature of all data and steps that use the bound (maml-trpo, pretrain by TRPO); E-MAML's credit; Reptile's
+   minibatches; SAC, TD3 and DQN act by theta first; physics, starts and observations of published variants.
 """
 MANIFEST = "manifest.json"
 
@@ -31,7 +33,7 @@ _UNSEALED = "0" * 64
 
 
 def sealed(entries: Mapping[str, Any]) -> bytes:
-    """The manifest as it is written: JSON with the SHA-256 of itself, taken with zeros in the hash's place."""
+    """A manifest as JSON that contains its own SHA-256, computed with zeros in place of the hash."""
     text = json.dumps({"format": FORMAT, "sha256": _UNSEALED, **entries}, indent=1) + "\n"
     return text.replace(_UNSEALED, hashlib.sha256(text.encode()).hexdigest(), 1).encode()
 
@@ -43,7 +45,7 @@ def _is_intact(data: bytes, seal: Any) -> bool:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """A checkpoint's manifest, checked as far as its own form goes; raises RunError for what is not one."""
+    """Read and check the manifest of a checkpoint; raises RunError if it is missing, damaged or of another format."""
     path = folder / MANIFEST
     try:
         if not is_plain(path) or path.stat().st_size > MAX_MANIFEST_BYTES:
@@ -77,12 +79,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def data_used(manifest: Mapping[str, Any]) -> int:
-    """Data that training had used, in the unit that the manifest names (environment steps where it names none)."""
+    """Amount of data that training had used, in the manifest's unit (environment steps by default)."""
     return int(manifest[_unit(manifest)])
 
 
 def check_numerics(run: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise RunError for a run that another numerics version began: resumed, it would be another run."""
+    """Check the numerics version of a checkpoint.
+
+    Args:
+        run: The run directory, for the error message.
+        manifest: The manifest.
+
+    Raises:
+        RunError: The version differs from `NUMERICS`, so the resumed run would differ from an uninterrupted one.
+    """
     then = manifest.get("numerics", 1)
     if then != NUMERICS:
         raise RunError(
@@ -96,17 +106,17 @@ def _unit(manifest: Mapping[str, Any]) -> str:
 
 
 def has_entries(mapping: Mapping[str, Any], types: Mapping[str, type]) -> bool:
-    """Whether a mapping that was read from a file has entries of these types (a whole number will do for a float)."""
+    """Whether a mapping from a file has entries of the given types; integers count as floats."""
     return all(isinstance(mapping.get(name), (int, float) if kind is float else kind) for name, kind in types.items())
 
 
 def is_plain(path: Path) -> bool:
-    """Whether there is a regular file: reading a named pipe would wait for ever, and a link may lead anywhere."""
+    """Whether the path is a regular file; a named pipe would block, and a link may point outside the run."""
     return path.is_file() and not path.is_symlink()
 
 
 def list_checkpoints(run: Path) -> dict[int, Path]:
-    """Checkpoint folders of a run by iteration, oldest first."""
+    """Checkpoint folders of a run by iteration, in ascending order."""
     folder = run / "checkpoints"
     if not folder.is_dir():
         return {}
@@ -114,7 +124,12 @@ def list_checkpoints(run: Path) -> dict[int, Path]:
 
 
 def scores_of(found: Mapping[int, Path], pass_over: Callable[[RunError], None]) -> dict[int, float]:
-    """Scores on meta-validation tasks of the checkpoints that have one; `pass_over` is told of damaged ones."""
+    """Scores of checkpoints on meta-validation tasks.
+
+    Args:
+        found: Checkpoint folders by iteration.
+        pass_over: Called with the error of each damaged checkpoint.
+    """
     scores: dict[int, float] = {}
     for iteration, folder in found.items():
         try:
@@ -128,7 +143,7 @@ def scores_of(found: Mapping[int, Path], pass_over: Callable[[RunError], None]) 
 
 
 def select_checkpoint(run: Path, which: str = "last") -> Path:
-    """The folder of the last checkpoint, the best on meta-validation tasks, or that of an iteration."""
+    """Folder of the last checkpoint, of the best on meta-validation tasks, or of an iteration."""
     found = list_checkpoints(run)
     if not found:
         raise RunError(f"{run}: holds no checkpoint")

@@ -1,4 +1,4 @@
-"""Policies in files: what a run directory or a file of `metarl adapt` holds of one, without building it."""
+"""Saved policies in run directories and in files of `metarl adapt`, read without building them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,26 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SavedPolicy:
-    """A policy's parameters with all that it takes to act with them."""
+    """Parameters of a policy, and the facts from which the policy can be rebuilt."""
 
     config: TrainConfig
     params: Params
     spaces: dict[str, Any]
-    """Observation and action space, as `metarl.rl.describe_spaces` writes them."""
+    """Observation and action space, as `metarl.rl.setup.describe_spaces` returns them."""
     horizon: int
     returns: list[float] = field(default_factory=list)
-    """Mean return of the episodes that each adaptation step used."""
+    """Mean return of the episodes of each adaptation step."""
 
 
 def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
-    """The policy of a run directory (its last checkpoint, `best`, or an iteration) or of a file.
+    """Read a policy from a run directory or a file.
 
-    Raises RunError for anything else, for damaged files, and for a run whose policy is another library's.
+    Args:
+        path: A run directory, or a file that `write_policy` wrote.
+        checkpoint: Checkpoint of a run directory: "last", "best" or an iteration.
+
+    Raises:
+        RunError: There is no policy, it is damaged, or it is a policy of another library.
     """
     place = Path(path)
     if place.is_dir():
@@ -68,7 +73,15 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
 
 
 def write_policy(path: Path | str, policy: SavedPolicy) -> None:
-    """Write a policy to one safetensors file, which `read_policy` reads; raises RunError where it cannot be written."""
+    """Write a policy to a safetensors file, which `read_policy` reads.
+
+    Args:
+        path: The file; an existing one is overwritten.
+        policy: The policy.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
     facts = {
         "format": FORMAT,
         "config": to_mapping(policy.config),

@@ -13,14 +13,22 @@ from metarl.core.errors import RunError
 from metarl.runs.durable import writing
 
 FLUSH_SECONDS = 10.0
-"""How far a file may lag behind while training goes on."""
+"""Maximum delay of the file during training."""
 
 
 class Events:
-    """TensorBoard events of a run, written by the thread that trains.
+    """TensorBoard events of a run, written by the training thread.
 
-    tensorboardX's SummaryWriter hands events to a thread of its own, which a full disk ends without a word; training
-    then waits for ever for it to make room in its queue. Raises RunError where events cannot be written.
+    The SummaryWriter of tensorboardX writes in a thread of its own. On a full disk that thread ends silently, and
+    training blocks for ever on its queue.
+
+    Args:
+        run: The run directory.
+        iteration: Iteration that training continues from.
+        kind: The kind of problem.
+
+    Raises:
+        RunError: By every method, if events cannot be written.
     """
 
     def __init__(self, run: Path, iteration: int, kind: ProblemKind) -> None:
@@ -33,10 +41,10 @@ class Events:
         self._flushed = time.monotonic()
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            # The iteration is part of the name: otherwise a run that is resumed within a second loses its first file.
+            # The iteration is part of the name, since a run resumed within a second would overwrite its first file.
             self._writer = EventsWriter(str(self._folder / "events"), f".{iteration}")
             if iteration:
-                # TensorBoard drops what an earlier file has from here on.
+                # TensorBoard then ignores later events of earlier files.
                 start = SessionLog(status=SessionLog.START)
                 self._add(iteration + 1, session_log=start)
             self._writer.flush()
@@ -45,11 +53,12 @@ class Events:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # What ended the training is what has to be told.
+        # The exception that ended training takes precedence over an error here.
         with contextlib.suppress(RunError) if kind else contextlib.nullcontext(), writing(self._folder):
             self._writer.close()
 
     def write(self, record: dict[str, Any]) -> None:
+        """Write the metrics of an iteration."""
         number = record["iteration"]
         for name in (self._kind.measure, "success"):
             self._write_curve(name, record.get(name, []), number)
@@ -58,7 +67,12 @@ class Events:
         self._write({f"seconds/{name}": value for name, value in record.get("seconds", {}).items()}, number)
 
     def write_validation(self, found: dict[str, Any], number: int) -> None:
-        """Scores on meta-validation tasks, and success rates where there are any."""
+        """Write performance and success rates on meta-validation tasks.
+
+        Args:
+            found: The `meta_validation` entry of a manifest.
+            number: The iteration.
+        """
         self._write_curve("meta-validation", found[self._kind.measure], number)
         self._write_curve("meta-validation-success", found.get("success", []), number)
 

@@ -1,6 +1,6 @@
-"""Stable-Baselines3 both ways: its models as policies of metarl's, metarl's initialisations as its models.
+"""Conversion between Stable-Baselines3 models and metarl policies, and meta-training around its algorithms.
 
-Stable-Baselines3 itself is imported when something here needs it, and reading its files never does.
+Stable-Baselines3 is imported on first use; reading its files does not import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a Stable-Baselines3 model reaches on tasks, by metarl's own rollouts: every episode of every task at once."""
+"""Episodes of a Stable-Baselines3 model by metarl's rollouts: all episodes of all tasks at once."""
 
 from __future__ import annotations
 
@@ -21,27 +21,32 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 GREEDY = ("TD3", "DQN")
-"""Algorithms whose policy is deterministic: noise is added to explore, and is no part of what has been learned."""
+"""Algorithms with a deterministic policy; their exploration noise is not part of the policy."""
 
 
 class Chosen(NamedTuple):
-    """Actions that were chosen already, where a rollout expects a distribution."""
+    """Actions with the interface of a distribution."""
 
     actions: Tensor
     unknown: Float[Tensor, "tasks episodes *steps"]
-    """Zeros: nothing is known of the probability; but an action that is not finite must not go unnoticed."""
+    """Zeros in place of the unknown log-probability; NaN if the action is not finite, so that rollouts detect it."""
 
     def sample(self, noise: Tensor) -> Tensor:
+        """The actions."""
         return self.actions
 
     def log_prob(self, actions: Tensor) -> Tensor:
+        """Zeros, or NaN for actions that are not finite."""
         return self.unknown
 
 
 class ActingModel:
-    """A model behind the contract of a policy; it has parameters of its own, so those that `act` is given are ignored.
+    """A model with the interface of a policy; `act` ignores its parameters, since the model has its own.
 
-    Actions are sampled as in every score of metarl's, where the model's policy is random at all.
+    Actions are sampled, as in all evaluations of metarl, unless the model's policy is deterministic.
+
+    Args:
+        model: The model.
     """
 
     noise = "normal"
@@ -52,7 +57,7 @@ class ActingModel:
         self.deterministic = type(model).__name__ in GREEDY
 
     def act(self, params: Any, observations: Tensor, memory: Any = None) -> tuple[Chosen, Any]:
-        """Actions for observations (tasks, episodes, observation)."""
+        """Actions for observations (tasks, episodes, size)."""
         rows = observations.flatten(0, 1).cpu().numpy().astype(np.float32)
         actions, _ = self.model.predict(rows, deterministic=self.deterministic)
         chosen = torch.as_tensor(actions).unflatten(0, observations.shape[:2])
@@ -60,32 +65,44 @@ class ActingModel:
 
 
 def episodes_of(model: BaseAlgorithm, envs: VecEnv, key: Key, *, horizon: int, episodes: int) -> Episodes:
-    """`episodes` episodes of each task, which nothing learns from."""
+    """Collect episodes of a model, without learning.
+
+    Args:
+        model: The model.
+        envs: The vector environment.
+        key: Position of the random numbers.
+        horizon: Steps after which an episode is truncated.
+        episodes: Episodes of each task.
+    """
     acting: Any = ActingModel(model)
     with private_randomness(key.at("actions")):
         return collect(envs, acting, {}, key, horizon=horizon, episodes=episodes)
 
 
 def seed_of(key: Key) -> int:
-    """A seed for libraries that want 32 bits."""
+    """A 31-bit seed for libraries that need one."""
     return int(key.generator().integers(2**31))
 
 
 class RandomState:
-    """State of the global generators of Python, NumPy and torch."""
+    """A saved state of the global random generators of Python, NumPy and torch.
+
+    Args:
+        seed: The seed that the generators started from.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._kept: tuple[Any, ...] = ()
 
     def keep(self) -> None:
-        """Keep the generators as they are, to go on with them in `resumed`."""
+        """Save the current state of the generators, for `resumed`."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         self._kept = random.getstate(), np.random.get_state(), torch.random.get_rng_state(), cuda
 
     @contextmanager
     def resumed(self) -> Iterator[None]:
-        """The global generators as they were kept, and afterwards as they were found."""
+        """Restore the saved state inside the block, and the previous state after it."""
         with _restored():
             python, numpy, of_torch, cuda = self._kept
             random.setstate(python)
@@ -98,7 +115,7 @@ class RandomState:
 
 @contextmanager
 def private_randomness(key: Key) -> Iterator[RandomState]:
-    """The global generators of Python, NumPy and torch seeded by a position, and afterwards as they were found."""
+    """Seed the global generators of Python, NumPy and torch inside the block, and restore their state after it."""
     with _restored():
         seed = seed_of(key)
         random.seed(seed)

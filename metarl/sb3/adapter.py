@@ -1,4 +1,4 @@
-"""Adaptation by Stable-Baselines3: a step is `learn` for a number of environment steps."""
+"""Adaptation by Stable-Baselines3: an adaptation step is `learn` for a number of environment steps."""
 
 from __future__ import annotations
 
@@ -22,47 +22,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Learning:
-    """A model that learns, with the random numbers that it goes on with."""
+    """A model during adaptation, with the state of its random generators."""
 
     model: BaseAlgorithm
     key: Key
     """Position of the random numbers of the task."""
     random: RandomState
     steps: int = 0
+    """Number of adaptation steps."""
     returns: list[float | None] = field(default_factory=list)
-    """Mean return of the episodes that ended during each adaptation step; None where none did."""
+    """Mean return of the episodes that ended during each adaptation step; None if none ended."""
     diverged: Divergence | None = None
+    """The error of a model that has diverged."""
 
 
 @dataclass(frozen=True)
 class Sb3Adapter:
-    """Adapts one model by `learn`, to one task or to several in turn, with its optimiser and buffer kept.
+    """Adapter that trains one model by `learn`, on one task or on several alternately.
 
-    A model whose parameters are not finite any more is marked as diverged, and learns no further.
+    Optimiser and replay buffer persist between steps. A model with parameters that are not finite is marked as diverged
+    and is not trained further.
     """
 
     learner: Learner
     lr: float
+    """Learning rate of the model."""
     timesteps: int
     """Environment steps of each adaptation step."""
 
     def add_state(self, theta: Params) -> Params:
-        """Nothing: the model has all that learns."""
+        """theta unchanged: the adapter has no entries of its own."""
         return theta
 
     def initial(self, theta: Params, tasks: Tasks, key: Key) -> AdaptState:
-        """A new model with the parameters of theta, a new optimiser and an empty buffer."""
+        """State with a new model that has the parameters of theta, a new optimiser and an empty buffer."""
         with private_randomness(key) as random:
             model = self.learner.starting(theta, tasks, key, self.lr)
             random.keep()
         return self._state(Learning(model, key, random))
 
     def policy(self, state: AdaptState) -> tuple[TaskParams, Learning]:
-        """The parameters, and the model that acts."""
+        """The parameters, and the model as memory."""
         return state.params, state.memory
 
     def observe(self, problem: Problem, state: AdaptState, collected: Collected | None) -> AdaptState:
-        """Learn for `timesteps` environment steps; what was collected is for measuring, and nothing learns from it."""
+        """Train the model for `timesteps` environment steps; the collected data is only for evaluation."""
         learning: Learning = state.memory
         if learning.diverged is not None:
             return state._replace(step=state.step + 1)
@@ -82,7 +86,7 @@ class Sb3Adapter:
         return AdaptState(params, learning.steps, learning, used)
 
     def carried(self, theta: Params, state: AdaptState) -> Params:
-        """Nothing: optimisers and buffers start afresh with each task."""
+        """No entries: optimisers and buffers are new for each task."""
         return {}
 
     def close(self, state: AdaptState) -> None:
@@ -90,5 +94,5 @@ class Sb3Adapter:
         state.memory.model.get_env().close()
 
     def facts(self) -> dict[str, Any]:
-        """The rate of all steps."""
+        """The learning rate of all steps."""
         return {"inner_lr": self.lr, "later_inner_lr": self.lr}

@@ -1,4 +1,4 @@
-"""Environments of a family as Stable-Baselines3 wants them."""
+"""Environments of a family for Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 
 class LearningEnv(gymnasium.Wrapper):
-    """Environments of several tasks one after the other: each reset goes on to the next, from the last to the first.
+    """An environment that cycles through tasks: each reset changes to the next task.
 
-    Discrete actions count from zero, whatever the family's own start; what an environment raises is named.
+    Discrete actions are counted from zero, independently of the family's start. Exceptions become EnvironmentFault with
+    family and task.
+
+    Args:
+        family: Makes the environment.
+        tasks: A batch of tasks.
+        first: Index of the task of the first episode.
     """
 
     spec = None  # type: ignore[assignment]
-    """A registered id cannot rebuild the environment, since it knows no task."""
+    """None, since a registered id does not contain the task and could not rebuild the environment."""
 
     def __init__(self, family: TaskFamily, tasks: Tasks, first: int = 0) -> None:
         first %= number_of_tasks(tasks)
@@ -36,6 +42,7 @@ class LearningEnv(gymnasium.Wrapper):
             self.action_space = spaces.Discrete(int(actions.n))
 
     def reset(self, **arguments: Any) -> tuple[Any, dict]:
+        """Start an episode of the next task."""
         if self._next != self._given:
             self._family.set_task(self.env, task_at(self._tasks, self._next))
             self._given = self._next
@@ -43,6 +50,7 @@ class LearningEnv(gymnasium.Wrapper):
         return self._named("reset", **arguments)  # type: ignore[no-any-return]
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        """One step."""
         if self._start is not None:
             action = int(action) + self._start
         return self._named("step", action)  # type: ignore[no-any-return]
@@ -53,7 +61,7 @@ class LearningEnv(gymnasium.Wrapper):
 
 
 def learning_envs(family: TaskFamily, tasks: Tasks, n_envs: int = 1) -> VecEnv:
-    """`n_envs` monitored environments that are stepped together, the i-th of which begins with the i-th task."""
+    """Make `n_envs` monitored environments that are stepped together; the i-th starts with the i-th task."""
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     return DummyVecEnv([partial(_monitored, family, tasks, first) for first in range(n_envs)])

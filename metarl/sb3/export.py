@@ -1,4 +1,4 @@
-"""A meta-learned initialisation as a model of Stable-Baselines3, which `PPO.load(...).learn(...)` starts from."""
+"""Export of a meta-learned initialisation as a Stable-Baselines3 model, for `PPO.load(...).learn(...)`."""
 
 from __future__ import annotations
 
@@ -44,14 +44,25 @@ def export_model(
     seed: int = 1,
     settings: dict[str, Any] | None = None,
 ) -> BaseAlgorithm:
-    """A model that acts as the run's initialisation (or as a policy that `metarl adapt` saved) and can go on learning.
+    """Build a Stable-Baselines3 model whose policy is that of a run, or of a file of `metarl adapt`.
 
-    Its environment is the run's family at `task` (default: one drawn by `seed`), its discount factor that of the run,
-    and `settings` are further arguments of the algorithm's constructor (PPO unless A2C is asked for). Means,
-    standard deviations and probabilities of actions agree to 1e-6; actions are clipped to their bounds on both sides.
-    metarl learns no value function, so the model's starts as Stable-Baselines3 draws it from `seed`. A run of
-    `reptile-sb3` or `pretrain-sb3` gives the algorithm that it was trained with, the critic included.
-    Saved to `path` if there is one. Raises ConfigError, RunError or FamilyError.
+    Means, standard deviations and probabilities of actions agree to 1e-6, and both libraries clip actions to their
+    bounds. metarl learns no value function, so the value function has the initialisation of Stable-Baselines3. A run of
+    `reptile-sb3` or `pretrain-sb3` becomes a model of its own algorithm, including the critic.
+
+    Args:
+        source: A run directory, or a file of `metarl adapt`.
+        path: File to save the model to; it is not saved by default.
+        algorithm: "PPO" (the default) or "A2C".
+        checkpoint: "last", "best" or an iteration.
+        task: Task of the model's environment (default: a meta-training task drawn by `seed`).
+        seed: Seed of the value function and of the task.
+        settings: Further arguments of the algorithm's constructor. The discount factor is that of the run.
+
+    Raises:
+        ConfigError: An argument is invalid, or Stable-Baselines3 is not installed.
+        RunError: The source is not a run or policy, or the model cannot be saved.
+        FamilyError: The family cannot be loaded.
     """
     check_least(("seed", seed, 0))
     place = Path(source)

@@ -1,4 +1,4 @@
-"""Parameters out of a file that Stable-Baselines3 saved, with none of its pickles executed."""
+"""Parameters from a file of Stable-Baselines3, read without executing its pickles."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ from metarl.core.params import Params
 from metarl.rl.networks import ACTIVATION_MODULES
 
 MOST_INFLATION = 4
-"""Times its own size that an archive may unpack to: `model.save` and torch store what they write uncompressed."""
+"""Maximum ratio of unpacked size to archive size; `model.save` and torch do not compress."""
 
 MOST_DESCRIPTION = 16 << 20
-"""Bytes of the JSON description, which holds no arrays."""
+"""Maximum size in bytes of the JSON description, which contains no arrays."""
 
 
 class SavedModel(NamedTuple):
-    """What a file says without being executed."""
+    """The content of a file that can be read without executing it."""
 
     params: Params
-    """Under the names of Stable-Baselines3, target networks left out."""
+    """Parameters by the names of Stable-Baselines3, without target networks."""
     activation: str | None
-    """tanh, relu, or None for another or where the file does not say."""
+    """Either "tanh" or "relu"; None for another or unknown function."""
 
 
 def read_model(path: Path | str) -> SavedModel:
-    """The policy's parameters in a file that `model.save` wrote, and the entropy coefficient that SAC learned.
+    """Read the policy's parameters, and SAC's entropy coefficient, from a file of `model.save`.
 
-    Only tensors are read (`weights_only`), and the description as far as it is plain JSON; the pickled objects in
-    it are not touched. Raises RunError for anything else.
+    Only tensors (`weights_only`) and plain JSON are read; pickled objects in the file are ignored.
+
+    Args:
+        path: The file, model.zip.
+
+    Raises:
+        RunError: The file is not a model, or is too large when unpacked.
     """
     place = Path(path)
     try:
@@ -47,31 +52,31 @@ def read_model(path: Path | str) -> SavedModel:
             learned = _tensors(archive.read("pytorch_variables.pth"))
             if archive.getinfo("data").file_size > MOST_DESCRIPTION:
                 raise ValueError(f"its description has more than {MOST_DESCRIPTION >> 20} MiB")
-            to_metrics = json.loads(archive.read("data"))
+            description = json.loads(archive.read("data"))
     except OSError as error:
         raise RunError(f"{place}: cannot be read: {error.strerror or error}") from None
     except KeyError as error:
         raise RunError(f"{place}: not a model of Stable-Baselines3: {error.args[0]}") from None
     except zipfile.BadZipFile:
         raise RunError(f"{place}: not a model of Stable-Baselines3: not a zip file") from None
-    except Exception as error:  # torch raises many kinds for a file that holds anything but tensors
+    except Exception as error:  # torch raises various exceptions for a file with other content than tensors
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RunError(f"{place}: its parameters cannot be read: {reason}") from None
     params = {name: value for name, value in policy.items() if not is_target(name)}
     if "log_ent_coef" in learned:
         params["log_ent_coef"] = learned["log_ent_coef"].detach()
-    if isinstance(to_metrics, dict) and to_metrics.get("use_sde") is True:
+    if isinstance(description, dict) and description.get("use_sde") is True:
         raise RunError(f"{place}: explores by state-dependent noise (use_sde = true); expected independent noise")
-    return SavedModel(params, _activation(to_metrics, params))
+    return SavedModel(params, _activation(description, params))
 
 
 def is_target(name: str) -> bool:
-    """Whether a parameter belongs to a target network, which follows another and learns nothing itself."""
+    """Whether a parameter belongs to a target network, which is a moving average of another network."""
     return name.partition(".")[0].endswith("_target")
 
 
 def _check_unpacked(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise ValueError for an archive of `size` bytes that would fill the memory when it is unpacked."""
+    """Raise ValueError if an archive of `size` bytes would unpack to much more."""
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > MOST_INFLATION * size:
         raise ValueError(f"{size} bytes would unpack to {unpacked}; expected at most {MOST_INFLATION} times as many")
@@ -84,21 +89,21 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
             _check_unpacked(archive, len(data))
     file.seek(0)
     try:
-        with warnings.catch_warnings(action="ignore"):  # about a pickle protocol, which is none of torch's own files
+        with warnings.catch_warnings(action="ignore"):  # about the pickle protocol of files that torch did not write
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        # torch's own words recommend to load it all the same.
+        # torch's own message suggests to load the file unsafely.
         raise ValueError("objects other than tensors are in them, which are not loaded") from None
-    if loaded is None:  # what is saved where there are no variables beside the policy
+    if loaded is None:  # models without variables outside the policy
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError("expected named tensors")
     return {str(name): value.detach() for name, value in loaded.items()}
 
 
-def _activation(to_metrics: Any, params: Params) -> str | None:
-    """The policy's activation by the description's readable part; what is not said there is the default."""
-    info = to_metrics.get("policy_kwargs", {}) if isinstance(to_metrics, dict) else {}
+def _activation(description: Any, params: Params) -> str | None:
+    """The policy's activation according to the JSON description; the default of the policy if it has no entry."""
+    info = description.get("policy_kwargs", {}) if isinstance(description, dict) else {}
     if not isinstance(info, dict):
         return None
     if "activation_fn" not in info:

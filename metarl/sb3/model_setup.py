@@ -1,4 +1,4 @@
-"""What a model of Stable-Baselines3 reaches on held-out tasks as it is: step 0 of an adaptation curve."""
+"""Evaluation of a Stable-Baselines3 model without adaptation: step 0 of an adaptation curve."""
 
 from __future__ import annotations
 
@@ -26,32 +26,46 @@ if TYPE_CHECKING:
 
 
 class Fixed:
-    """The adapter of a model that does not adapt."""
+    """Adapter of a model that does not adapt."""
 
     def add_state(self, theta: Params) -> Params:
+        """theta unchanged."""
         return theta
 
     def initial(self, theta: Params, tasks: Tasks, key: Key) -> AdaptState:
+        """State without parameters, since the model has its own."""
         return AdaptState({})
 
     def policy(self, state: AdaptState) -> tuple[TaskParams, None]:
+        """No parameters and no memory."""
         return {}, None
 
     def observe(self, problem: Problem, state: AdaptState, collected: Collected) -> AdaptState:
+        """The same state, one step later."""
         return state._replace(step=state.step + 1)
 
     def carried(self, theta: Params, state: AdaptState) -> Params:
+        """No entries."""
         return {}
 
     def close(self, state: AdaptState) -> None:
-        """Nothing is held."""
+        """No-op: a state holds no resources."""
 
     def facts(self) -> dict[str, Any]:
+        """No entries."""
         return {}
 
 
 class ModelSetup(FamilySetup):
-    """A task family, and a trained model that acts on it."""
+    """Setup of a trained model on a task family.
+
+    Args:
+        config: Family, variant and number of episodes.
+        trained: The model.
+
+    Raises:
+        FamilyError: The spaces of the model and of the family differ.
+    """
 
     def __init__(self, config: TrainConfig, trained: BaseAlgorithm) -> None:
         super().__init__(config)
@@ -67,9 +81,11 @@ class ModelSetup(FamilySetup):
             )
 
     def problem(self, *, training: bool) -> ModelProblem:  # type: ignore[override]
+        """A problem that collects episodes of the model."""
         return ModelProblem(self)
 
     def protocol(self) -> Mapping[str, Any]:
+        """The family's protocol, with the model's algorithm."""
         return {
             **self.family.protocol,
             "horizon": self.family.horizon,
@@ -79,7 +95,11 @@ class ModelSetup(FamilySetup):
 
 
 class ModelProblem:
-    """Episodes of a model that does not adapt."""
+    """Problem of a model that does not adapt: it collects episodes and has no losses.
+
+    Args:
+        setup: Family, model and number of episodes.
+    """
 
     def __init__(self, setup: ModelSetup) -> None:
         self.setup = setup
@@ -94,10 +114,10 @@ class ModelProblem:
         return Collected(None, performance, found.mask.sum((1, 2)), performance, success_rates(found))
 
     def inner_loss(self, params: TaskParams, data: Any) -> Tensor:
-        """None: the model is measured as it is."""
+        """Not available; raises NotImplementedError."""
         raise NotImplementedError("a model that is measured as it is has no loss")
 
     outer_loss = inner_loss
 
     def close(self) -> None:
-        """Nothing is held."""
+        """No-op: environments are closed after each collection."""

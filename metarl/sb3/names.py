@@ -1,7 +1,7 @@
-"""The parameters of a policy under metarl's names and under those of Stable-Baselines3's actor-critic policies.
+"""Conversion of parameter names between metarl's policies and Stable-Baselines3's actor-critic policies.
 
-Both are a multi-layer perceptron with the same activation after each hidden layer, a linear output, and a log standard
-deviation that does not depend on the state, so parameters map one to one; there is no counterpart to a value network.
+Both policies are multi-layer perceptrons with the same activation after each hidden layer, a linear output, and a log
+standard deviation that is independent of the state. Their parameters map one to one; metarl has no value network.
 """
 
 from __future__ import annotations
@@ -13,23 +13,37 @@ from metarl.core.params import CONTEXT, MEMORY, RATE, Params
 from metarl.rl.normalisation import folded
 
 HIDDEN = "mlp_extractor.policy_net"
+"""Prefix of the policy's hidden layers in Stable-Baselines3."""
 
 HEAD = "action_net"
+"""Prefix of the policy's output layer in Stable-Baselines3."""
 
 VALUE = ("mlp_extractor.value_net.", "value_net.")
+"""Prefixes of the value network in Stable-Baselines3."""
 
 
 def is_actor_critic(params: Params) -> bool:
-    """Whether these are the parameters of a policy of PPO or A2C, under their own names."""
+    """Whether these are parameters of a PPO or A2C policy by the names of Stable-Baselines3."""
     return f"{HEAD}.weight" in params
 
 
 def to_sb3(params: Params, min_log_std: float = float("-inf")) -> Params:
-    """A policy of metarl's under the names of Stable-Baselines3, in float32.
+    """Convert parameters of a metarl policy to the names of Stable-Baselines3, in float32.
 
-    The normalisation of observations becomes part of the first layer, and so do context parameters (CAVIA), the same
-    at the start of every task; what belongs to the inner rule is left out, and the log standard deviation is the one
-    that the policy acts with.
+    Normalisation of observations and context parameters (CAVIA) are merged into the first layer. The adapter's own
+    entries are dropped, and the log standard deviation is clamped as the policy clamps it.
+
+    Args:
+        params: The parameters.
+        min_log_std: Lower bound of the log standard deviation.
+
+    Raises:
+        ConfigError: A parameter has no counterpart.
+
+    Example:
+        >>> import torch
+        >>> sorted(to_sb3({"head.weight": torch.zeros(1, 2), "head.bias": torch.zeros(1)}))
+        ['action_net.bias', 'action_net.weight']
     """
     acting = {name: value for name, value in params.items() if not name.startswith((RATE, MEMORY))}
     params = _without_context(folded(acting))
@@ -41,7 +55,7 @@ def to_sb3(params: Params, min_log_std: float = float("-inf")) -> Params:
         elif layer == "head":
             named[f"{HEAD}.{kind}"] = value
         elif match := re.fullmatch(r"hidden\.(\d+)", layer):
-            named[f"{HIDDEN}.{2 * int(match[1])}.{kind}"] = value  # every second one is an activation
+            named[f"{HIDDEN}.{2 * int(match[1])}.{kind}"] = value  # every second module is an activation
         else:
             raise ConfigError(f"parameter {name} has no place in a policy of Stable-Baselines3; expected an MLP's")
     return {name: value.detach().float().clone() for name, value in named.items()}
@@ -62,7 +76,15 @@ def _without_context(params: Params) -> Params:
 
 
 def from_sb3(params: Params, where: str) -> Params:
-    """The inverse, the value network left out; raises RunError for what metarl's policies lack."""
+    """Convert parameters of a Stable-Baselines3 policy to metarl's names, without the value network.
+
+    Args:
+        params: The parameters.
+        where: Start of error messages.
+
+    Raises:
+        RunError: A parameter has no counterpart.
+    """
     named: Params = {}
     for name, value in params.items():
         layer, _, kind = name.rpartition(".")
@@ -78,5 +100,5 @@ def from_sb3(params: Params, where: str) -> Params:
 
 
 def critic_names(params: Params) -> list[str]:
-    """Which of a Stable-Baselines3 policy's parameters belong to its critic alone; Q-networks of DQN act as well."""
+    """Names of the parameters that belong only to the critic; the Q-network of DQN also acts and is not included."""
     return [name for name in params if name.startswith((*VALUE, "critic."))]

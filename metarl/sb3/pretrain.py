@@ -1,4 +1,4 @@
-"""Joint training of one Stable-Baselines3 model across all tasks: the baseline without meta-learning."""
+"""Joint training of one Stable-Baselines3 model on all tasks: the baseline without meta-learning."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from metarl.sb3.reptile import learn
 
 
 def initial_state(theta: Params, config: PretrainSb3Config) -> State:
+    """theta alone: the optimiser is new in every iteration."""
     return {"theta": theta}
 
 
@@ -28,10 +29,23 @@ def meta_step(
     config: PretrainSb3Config,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """`learn` for as many environment steps as Reptile gives to a meta-batch, its tasks in turn, an episode each.
+    """Train one model by `learn` for as many environment steps as Reptile uses for a meta-batch.
 
-    The optimiser starts afresh with each meta-batch, as there, so that theta and the seed are all there is to resume
-    from; within a meta-batch it takes hundreds of steps, many more than its moments remember.
+    Episodes alternate between the tasks. The optimiser is new in each meta-batch, as in Reptile, so that theta and the
+    seed are sufficient to resume. Within a meta-batch it takes hundreds of steps, more than the time constants of its
+    moments.
+
+    Args:
+        state: theta.
+        problem: Not used; the model collects its own data.
+        tasks: The meta-batch.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Not used.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
     theta = state["theta"]

@@ -1,4 +1,4 @@
-"""Reptile (Nichol, Achiam and Schulman 2018, algorithm 2) whose inner loop is an algorithm of Stable-Baselines3."""
+"""Reptile (Nichol, Achiam and Schulman 2018, algorithm 2) with an algorithm of Stable-Baselines3 as inner loop."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from metarl.sb3.adapter import Sb3Adapter
 
 
 def initial_state(theta: Params, config: ReptileSb3Config) -> State:
+    """theta, and Adam's moments unless the outer step is plain."""
     return reptile_state(theta, config)
 
 
@@ -30,12 +31,23 @@ def meta_step(
     config: ReptileSb3Config,
     progress: float,
 ) -> tuple[State, Metrics]:
-    """Move theta towards the mean of what `learn` made of it on each task.
+    """Move theta towards the mean of the parameters after `learn` on each task.
 
-    Everything that the model learns moves, the critic and SAC's entropy coefficient included, unless `sb3.moves` says
-    otherwise. Each task begins with new optimisers and an empty replay buffer: one task's moments and transitions
-    would mislead the next, and they are no part of an initialisation. So theta, the outer moments and the seed are
-    all there is to resume from.
+    By default all learned parameters change, including the critic and SAC's entropy coefficient; `sb3.moves` selects
+    fewer. Each task starts with new optimisers and an empty replay buffer, since moments and transitions of one task
+    are invalid for the next. Therefore theta, the outer moments and the seed are sufficient to resume.
+
+    Args:
+        state: theta, and Adam's moments unless the outer step is plain.
+        problem: Not used; the model collects its own data.
+        tasks: The meta-batch.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        config: Options of the outer update.
+        progress: Fraction of all iterations that are completed.
+
+    Returns:
+        The new state, and metrics.
     """
     phase = Phases()
     theta, steps = state["theta"], config.inner.steps
@@ -61,7 +73,19 @@ def meta_step(
 
 
 def learn(problem: Problem, theta: Params, tasks: Tasks, key: Key, adapter: Sb3Adapter, steps: int) -> AdaptState:
-    """One model after `steps` adaptation steps from theta; raises Divergence where its parameters are not finite."""
+    """Adapt one model from theta for `steps` adaptation steps.
+
+    Args:
+        problem: Passed to the adapter.
+        theta: The initialisation.
+        tasks: Tasks of the model's environments.
+        key: Position of the random numbers.
+        adapter: The inner loop.
+        steps: Number of adaptation steps.
+
+    Raises:
+        Divergence: Parameters are not finite after a step.
+    """
     state = adapter.initial(theta, tasks, key)
     try:
         for _ in range(steps):
@@ -74,6 +98,6 @@ def learn(problem: Problem, theta: Params, tasks: Tasks, key: Key, adapter: Sb3A
 
 
 def _mean(returns: list[float | None]) -> float | None:
-    """Over the tasks in which an episode ended."""
+    """Mean over the tasks with a return; None if there is none."""
     known = [value for value in returns if value is not None]
     return sum(known) / len(known) if known else None

@@ -1,7 +1,8 @@
-"""Task families learned by Stable-Baselines3: the setup of `reptile-sb3` and `pretrain-sb3`."""
+"""Setup of `reptile-sb3` and `pretrain-sb3`: a task family and an algorithm of Stable-Baselines3."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
 
 
 class Sb3Problem:
-    """Episodes that measure a model of Stable-Baselines3 on a task; nothing learns from them."""
+    """Problem that evaluates a Stable-Baselines3 model on a task; the collected episodes are not used for learning.
+
+    Args:
+        config: The configuration.
+        family: Makes the environments.
+    """
 
     block = 1
-    """Tasks adapted at once: a model each."""
+    """Tasks in one call: one, since each task has a model of its own."""
 
     def __init__(self, config: Sb3Config, family: TaskFamily) -> None:
         self.config, self.family = config, family
         self._vec_env: VecEnv | None = None
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
-        """Fresh episodes of the model in `memory`; NaN where it diverged."""
+        """Collect new episodes of the model in `memory`; performance is NaN if the model has diverged."""
         learning: Learning = memory
         none_used = torch.zeros(1, dtype=torch.int64)
         if learning.diverged is not None:
@@ -58,20 +64,27 @@ class Sb3Problem:
         return episodes_of(model, self._vec_env, key, horizon=self.family.horizon, episodes=self.config.episodes)
 
     def inner_loss(self, params: TaskParams, data: Any) -> Tensor:
-        """None: Stable-Baselines3 has losses of its own."""
+        """Not available, since Stable-Baselines3 has its own losses; raises NotImplementedError."""
         raise NotImplementedError("adaptation by Stable-Baselines3 has no inner loss")
 
     outer_loss = inner_loss
 
     def close(self) -> None:
-        """Close the environments of measurements."""
+        """Close the environments of the evaluation."""
         if self._vec_env is not None:
             self._vec_env.close()
             self._vec_env = None
 
 
 class Sb3Setup(FamilySetup):
-    """A task family, and an algorithm of Stable-Baselines3 that learns it."""
+    """Setup of an algorithm of Stable-Baselines3 on a task family.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        ConfigError: An option, the number of processes or the number of timesteps cannot be used.
+    """
 
     config: Sb3Config
 
@@ -95,13 +108,15 @@ class Sb3Setup(FamilySetup):
             )
 
     def build_model(self) -> Learner:
+        """The learner, which draws initial parameters."""
         return Learner(self.config, self.family)
 
     def problem(self, *, training: bool) -> Sb3Problem:  # type: ignore[override]
+        """A problem that evaluates models."""
         return Sb3Problem(self.config, self.family)
 
     def adapter(self, lr: float | None = None, later_lr: float | None = None) -> Sb3Adapter:  # type: ignore[override]
-        """`learn` at a rate; raises ConfigError for another rate of later steps, since learning goes on at one."""
+        """The adapter, with another learning rate if one is given; raises ConfigError if a later rate differs."""
         assert isinstance(self.model, Learner)
         rate = self.config.inner.lr if lr is None else lr
         if later_lr not in (None, rate):
@@ -109,6 +124,7 @@ class Sb3Setup(FamilySetup):
         return Sb3Adapter(self.model, rate, self.config.sb3.timesteps)
 
     def budget(self, steps: int) -> dict[str, Any]:
+        """Environment steps of `learn` before each of `steps` + 1 points."""
         timesteps = self.config.sb3.timesteps
         return {
             "budget": f"{timesteps} environment steps",
@@ -118,12 +134,15 @@ class Sb3Setup(FamilySetup):
         }
 
     def protocol(self) -> Mapping[str, Any]:
+        """The family's protocol, with algorithm, settings and discount factor."""
+        assert isinstance(self.model, Learner)
         algorithm = self.config.sb3.algorithm
         return {
             **self.family.protocol,
             "horizon": self.family.horizon,
             "adapts_by": f"{algorithm} of Stable-Baselines3, {self.config.sb3.timesteps} environment steps a step",
-            "settings": self.config.sb3.settings,
+            "settings": json.dumps(self.model.settings),
+            **({"learns_after": f"{self.model.waits} transitions"} if self.model.waits else {}),
             "gamma": self.config.gamma,
             "actions_sampled": algorithm not in GREEDY,
             "episodes_measured": f"{self.config.episodes} beside those learned from",
@@ -131,5 +150,5 @@ class Sb3Setup(FamilySetup):
 
 
 def setup(config: Sb3Config) -> Sb3Setup:
-    """The setup of a configuration of `reptile-sb3` or `pretrain-sb3`."""
+    """Build the setup of a configuration of `reptile-sb3` or `pretrain-sb3`."""
     return Sb3Setup(config)

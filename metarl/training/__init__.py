@@ -1,4 +1,4 @@
-"""Meta-training: assembling the parts, the loop, several seeds at once, signals."""
+"""Meta-training: assembly of the parts, the training loop, several seeds in one batch, signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a configuration stands for, built once a command: its tasks, its adapter, its device, theta."""
+"""Assembly of all parts of a configuration, once per command: setup, adapter, device, theta."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metarl.core.ranks import current
 
 @dataclass(frozen=True)
 class Assembly:
-    """The parts of a training or an evaluation; a context manager that closes them."""
+    """Parts of a training or an evaluation; a context manager that closes them."""
 
     kind: ProblemKind
     algorithm: str
@@ -33,15 +33,15 @@ class Assembly:
     dtype: torch.dtype
 
     def initial_theta(self) -> Params:
-        """The untrained initialisation of the configuration's seed."""
+        """The untrained initialisation for the configured seed."""
         return initial_theta(self.adapter, self.setup.model, self.config.seed, self.device, self.dtype)
 
     def as_trained(self, loaded: Params, where: str) -> Params:
-        """Loaded parameters in the model's own order; raises RunError where they do not fit the model."""
+        """Check loaded parameters against the model, as `metarl.adaptation.as_trained` does."""
         return as_trained(self.adapter, self.setup.model, loaded, where)
 
     def for_seed(self, seed: int) -> Assembly:
-        """The same parts for another seed; they are shared, so only one of the two is to be closed."""
+        """The same parts for another seed. They are shared, so only one of the two assemblies is closed."""
         return replace(self, config=replace(self.config, seed=seed))
 
     def __enter__(self) -> Assembly:
@@ -61,18 +61,24 @@ def assemble(
     inner_lr: float | None = None,
     later_inner_lr: float | None = None,
 ) -> Assembly:
-    """Validate a configuration, check the device, and build what it stands for.
+    """Validate a configuration, check the device, and build all parts.
 
     Args:
         algorithm: Name of the outer update, or `module:Class`.
         config: Its options.
         kind: The kind of problem.
-        inner_lr: A rate of adaptation other than that of training.
-        later_inner_lr: The same for the steps after the first.
+        inner_lr: Inner learning rate, if not that of training.
+        later_inner_lr: Inner learning rate after the first step, if not that of training.
 
     Raises:
-        ConfigError: A value or a combination of values that cannot be used, or a device that is not there.
-        FamilyError: A family that cannot be loaded.
+        ConfigError: A value or a combination of values is invalid, or the device does not exist.
+        FamilyError: The family cannot be loaded.
+
+    Example:
+        >>> from metarl.config import MamlTrpoConfig
+        >>> with assemble("maml-trpo", MamlTrpoConfig(family="navigation2d")) as parts:
+        ...     parts.setup.name, parts.adapter.facts()["inner_lr"]
+        ('navigation2d', 0.1)
     """
     found = kind.find(algorithm)
     validate(config)

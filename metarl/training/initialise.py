@@ -1,4 +1,4 @@
-"""`--initialise-from`: theta out of another run, a saved policy, or a model of Stable-Baselines3."""
+"""`--initialise-from`: theta from another run, a saved policy, or a Stable-Baselines3 model."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ DRAWN = (RATE, MEMORY, CONTEXT, *VALUE)
 
 
 def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
-    """`drawn` with the parameters of `source`, of the same names and shapes; raises RunError where they do not fit.
+    """Replace drawn parameters by those of a source with the same names and shapes.
 
-    Statistics of observations are taken over, or become part of the first layer where `drawn` keeps none. What an inner
-    rule remembers is taken over whole or not at all.
+    Observation statistics are copied, or merged into the first layer if `drawn` has none. An adapter's own entries are
+    copied only if both have the same set of them. Reading a source executes no code from it.
 
-    A run directory (its last checkpoint), a file that `metarl adapt` saved, or one that `model.save` of
-    Stable-Baselines3 wrote, of which nothing is executed.
+    Args:
+        source: A run directory (its last checkpoint), a file of `metarl adapt`, or a model.zip of Stable-Baselines3.
+        drawn: The initialisation.
+        config: The configuration.
+
+    Raises:
+        RunError: The source cannot be read, or its parameters or activation do not fit.
     """
     where = f"--initialise-from = {source}"
     given, activation = _read(Path(source), where)
@@ -64,7 +69,7 @@ def _memory(params: Params) -> set[str]:
 
 
 def _read(place: Path, where: str) -> tuple[Params, str | None]:
-    """Parameters under the names of whatever saved them, and the activation that goes with them."""
+    """Parameters by the names of the program that saved them, and the activation of the network."""
     try:
         if place.is_dir():
             _, config = read_config(place)

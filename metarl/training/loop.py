@@ -1,4 +1,4 @@
-"""The loop around an algorithm's meta_step: tasks, metrics, checkpoints, signals."""
+"""The training loop around an algorithm's `meta_step`: tasks, metrics, checkpoints, signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metarl.adaptation.gradient import within_bounds
 from metarl.adaptation.parameters import fitting
 from metarl.adaptation.setup import ClosableProblem
 from metarl.core.errors import Divergence, EnvironmentFault, MetarlError, RunError
-from metarl.core.numbers import finite_list
+from metarl.core.numbers import finite, finite_list
 from metarl.core.ordered_sums import on_share, parts_of
 from metarl.core.params import State
 from metarl.core.prng import Key
@@ -45,22 +45,33 @@ from metarl.training.signals import StopSignals
 from metarl.training.soundness import check_sound
 
 Reporter = Callable[[dict[str, Any]], None]
-"""Called with each iteration's record, for progress bars and logs."""
+"""Callback with each iteration's record, for progress bars and logs."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended."""
+    """Outcome of a training."""
 
     iteration: int
+    """Number of completed iterations."""
     signal: int | None = None
-    """The signal that stopped it, if one did."""
+    """The signal that stopped training; None if there was none."""
     error: MetarlError | None = None
-    """What ended it, where other seeds went on."""
+    """The error that ended this run of a batch of seeds; None if there was none."""
 
 
 class Training:
-    """One process's hold on a run: the parts that it is made of, its state, and the files that it writes."""
+    """A training in progress in this process: its parts, state and files. A context manager that closes them.
+
+    Args:
+        parts: The parts of the configuration.
+        run: The run directory.
+        new: Whether the run directory is created; otherwise the run is resumed from its newest intact checkpoint.
+        accept_numerics: Whether a run of another numerics version may be resumed.
+
+    Raises:
+        RunError: The run directory cannot be created or locked, or its checkpoints do not fit the configuration.
+    """
 
     def __init__(self, parts: Assembly, run: Path, *, new: bool, accept_numerics: bool = False) -> None:
         config = parts.config
@@ -74,7 +85,7 @@ class Training:
         self.iteration, self.data_used, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
         self.co_seeds = 0
-        """Runs of other seeds that are trained in one batch with this one."""
+        """Number of other seeds that are trained in one batch with this one."""
         self.state: State = self.module.initial_state(parts.initial_theta(), config)
         self.leads = current().index == 0
         with sync_errors():
@@ -85,12 +96,12 @@ class Training:
         self.state = broadcast_state(self.state)
 
     def _open(self, new: bool, accept_numerics: bool) -> None:
-        """Make the run directory, or take up the run that is there."""
+        """Create the run directory, or load the existing run."""
         run, config = self.run_dir, self.config
         if config.initialise_from is not None and not list_checkpoints(run):
             drawn = self.state["theta"]
             self.state = self.module.initial_state(initialised_from(config.initialise_from, drawn, config), config)  # type: ignore[arg-type]
-        # Only a configuration that has proved usable leaves a directory behind.
+        # Created only after everything else succeeded, so that an invalid configuration leaves no directory behind.
         self.lock = create(run, self.parts.algorithm, config, self.kind) if new else RunLock(run)
         try:
             tidy(run)
@@ -103,7 +114,7 @@ class Training:
             raise
 
     def _take_up(self, state: State, manifest: dict[str, Any], accept_numerics: bool) -> None:
-        """Go on from a checkpoint, with a warning where the result will not be bitwise the same."""
+        """Continue from a checkpoint, with a warning if the result will not be bitwise the same."""
         run, config = self.run_dir, self.config
         theta = self.parts.as_trained(state["theta"], str(run))
         if any(value.dtype != self.parts.dtype for value in theta.values()):
@@ -139,7 +150,12 @@ class Training:
             self.lock.release()
 
     def run(self, total: int, report: Reporter | None) -> Outcome:
-        """Iterate to `total`, with a checkpoint at the end, at the configured interval and on a signal."""
+        """Train up to iteration `total`, with checkpoints at the configured interval, at the end, and after a signal.
+
+        Args:
+            total: The last iteration.
+            report: Called with each iteration's record.
+        """
         self.note_co_seeds(0)
         with self.recording(report), StopSignals() as stop:
             while self.iteration < total and not stop.anywhere():
@@ -158,7 +174,7 @@ class Training:
 
     @contextmanager
     def recording(self, report: Reporter | None = None) -> Iterator[None]:
-        """Within, the clock runs, and iterations can be recorded."""
+        """Run the clock and open the event file inside the block, so that iterations can be recorded."""
         self._started, self._report, self._events = time.perf_counter() - self.wall_seconds, report, None
         if not self.leads:
             yield
@@ -167,7 +183,14 @@ class Training:
             yield
 
     def record(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Write what an iteration measured, and report it."""
+        """Write the metrics of an iteration to the run's files, and report them.
+
+        Args:
+            metrics: Metrics by name.
+
+        Returns:
+            The record: the metrics with iteration, amount of data and wall time.
+        """
         self.wall_seconds = time.perf_counter() - self._started
         record = {
             "iteration": self.iteration,
@@ -176,24 +199,29 @@ class Training:
             **metrics,
         }
         if self._events is not None:
-            self.metrics.append(record)
+            self.metrics.append(finite(record))
             self._events.write(record)
             if self._report is not None:
                 self._report(record)
         return record
 
     def due(self, total: int) -> bool:
-        """Whether a checkpoint is to be written before the end."""
+        """Whether the current iteration, before the last, is one with a checkpoint."""
         return self.iteration % self.config.checkpoint_every == 0 and self.iteration < total
 
     def ended(self, signal: int | None) -> Outcome:
-        """The last iteration saved, unless it is."""
+        """Save the current iteration unless it is saved, and return the outcome."""
         if self.saved != self.iteration:
             self.save(validate=signal is None)
         return Outcome(self.iteration, signal)
 
     def iterate(self) -> dict[str, Any]:
-        """One meta-iteration: a function of state, iteration and seed alone."""
+        """Run one meta-iteration, a function of state, iteration and seed alone; returns its metrics.
+
+        Raises:
+            Divergence: Parameters or data are not finite; the state is unchanged.
+            EnvironmentFault: An environment failed.
+        """
         before = current().bytes_sent
         try:
             state, metrics = self._meta_step()
@@ -207,16 +235,24 @@ class Training:
         return metrics
 
     def next_step(self) -> tuple[Tasks, Key, float]:
-        """What the next step is a function of, beside the state: its tasks, their randomness, and the progress."""
+        """Arguments of the next step other than the state: its tasks, its key, and the progress."""
         config, number = self.config, self.iteration + 1
         rng = self.root.at("tasks", number).generator()
         tasks = self.setup.sample_tasks(config.meta_batch_size, "meta-train", rng)
-        # Past the end of a schedule its last value holds.
+        # Past the end of a schedule its last value is used.
         progress = max(min(number, config.iterations) - 1, 0) / max(config.iterations, 1)
         return tasks, self.root.at("iteration", number), progress
 
     def accept(self, state: State, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Install the new state; raises Divergence if it holds values that are not finite."""
+        """Install the new state; raise Divergence if it contains non-finite values.
+
+        Args:
+            state: The state that `meta_step` returned.
+            metrics: Its metrics.
+
+        Returns:
+            The metrics for the record of the iteration.
+        """
         number = self.iteration + 1
         theta = within_bounds(state["theta"], self.config.inner.lr)
         state["theta"] = updated(theta, metrics.pop("observed", None))
@@ -226,7 +262,7 @@ class Training:
         return {self.kind.measure: metrics.pop("return"), **metrics}
 
     def _meta_step(self) -> tuple[State, dict[str, Any]]:
-        """The algorithm's step on this process's share of the tasks."""
+        """Run the algorithm's step on this process's share of the tasks."""
         tasks, key, progress = self.next_step()
 
         def of(part: slice, place: int) -> tuple[State, dict[str, Any]]:
@@ -238,7 +274,11 @@ class Training:
         return on_share(self.config.meta_batch_size, self.config.ordered_sums, of)
 
     def save(self, *, validate: bool = True) -> None:
-        """Write a checkpoint, scored on meta-validation tasks unless somebody is waiting for us to stop."""
+        """Write a checkpoint.
+
+        Args:
+            validate: Whether the checkpoint is evaluated on meta-validation tasks; not after a signal, to stop quickly.
+        """
         facts: dict[str, Any] = {
             "algorithm": self.parts.algorithm,
             "unit": self.kind.unit,
@@ -264,7 +304,7 @@ class Training:
             self._events.write_validation(facts["meta_validation"], self.iteration)
 
     def _validate(self) -> dict[str, Any] | None:
-        """Mean scores at adaptation steps 0..K on meta-validation tasks; the last one scores the checkpoint."""
+        """Mean performance on meta-validation tasks at steps 0..K; the last is the score of the checkpoint."""
         if self.config.validation_tasks == 0 or "meta-validation" not in self.setup.splits.names:
             return None
         key = self.root.at("meta-validation")
@@ -280,7 +320,7 @@ class Training:
                     for part in parts
                 ]
         except (Divergence, EnvironmentFault) as error:
-            self.validation.close()  # workers that failed are of no more use
+            self.validation.close()  # failed workers cannot be used again
             warnings.warn(f"iteration {self.iteration}: the checkpoint has no score: {error}", stacklevel=2)
             return None
         means = finite_list(current().gather(torch.cat([curve.per_task for curve in curves])).mean(0))

@@ -1,4 +1,4 @@
-"""Progress of trainings and evaluations on a terminal."""
+"""Progress displays of training and evaluation on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from metarl.core.numbers import number_text, words
 
 
 class TrainingDisplay:
-    """A progress bar on a terminal; elsewhere a line for the first iteration, the last, and some twenty between."""
+    """A progress bar on a terminal; elsewhere one line for about twenty iterations, including the first and last.
+
+    Args:
+        total: Number of iterations.
+        kind: The kind of problem.
+    """
 
     def __init__(self, total: int, kind: ProblemKind = REINFORCEMENT_LEARNING) -> None:
         self._total, self._kind = total, kind
@@ -55,7 +60,7 @@ class TrainingDisplay:
         else:
             rate = (steps - self._before[1]) / max(wall - self._before[0], 1e-9)
         self._before = (wall, steps)
-        # Outer updates without query data know no return after the last step.
+        # Outer updates without query data report no return after the last step.
         known = [number_text(value, 1) for value in record[measure] if value is not None] or ["-"]
         after = f", {known[-1]} after adaptation" if len(known) > 1 else ""
         succeeded = [number_text(value) for value in record.get("success", []) if value is not None]
@@ -71,7 +76,12 @@ class TrainingDisplay:
 
 @contextmanager
 def training_display(total: int, kind: ProblemKind) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """A function that shows records, in the first process of a launch; None in the others."""
+    """Open a display and yield a function that shows records; yields None in all processes except the first.
+
+    Args:
+        total: Number of iterations.
+        kind: The kind of problem.
+    """
     if place_of_launch()[0]:
         yield None
         return
@@ -81,7 +91,7 @@ def training_display(total: int, kind: ProblemKind) -> Iterator[Callable[[dict[s
 
 @contextmanager
 def evaluation_progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that draws a bar on a terminal and nothing elsewhere."""
+    """Yield a callback (done, total) that draws a progress bar on a terminal; elsewhere it draws nothing."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -1,4 +1,7 @@
-"""Several seeds of one configuration by one command."""
+"""Training of several seeds of one configuration by one command.
+
+Each run keeps its own state, run directory and outcome.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +42,30 @@ def train_seeds(
     log: Callable[[str], None] = lambda line: None,
     display: Callable[[], AbstractContextManager[Reporter | None]] = nullcontext,
 ) -> Iterator[tuple[Path, Outcome]]:
-    """Train a run for each seed into `run_dir/seed-N`, and yield each as it ends.
+    """Train a run for each seed into `run_dir/seed-N`.
 
-    `at_once` seeds are trained as one batch (default: all), where the algorithm allows it; each is then the
-    run that its seed alone makes but for rounding, and otherwise bitwise. `notice` is told which way it is, and
-    what `display` opens is told of the iterations. The processes of torchrun share the seeds out, and each trains its
-    own. A seed that diverges, or whose environment fails, has that as its outcome, and the others go on; after a signal
-    none is begun.
-    Raises ConfigError for a seed given twice, and what else `metarl.training.start` raises.
+    Seeds in one batch agree with runs of a single seed up to rounding; seeds that are trained one after another agree
+    bitwise. The processes of torchrun divide the seeds among them. If a seed diverges or its environment fails, the
+    error is its outcome, and training of the other seeds continues. After a signal no further seed is started.
+
+    Args:
+        algorithm: Name of the outer update, or `module:Class`.
+        config: Its options; the seed is replaced.
+        seeds: The seeds.
+        run_dir: Directory of the runs.
+        kind: The kind of problem.
+        or_resume: Whether existing runs with the same configuration are resumed.
+        accept_numerics: Whether runs of another numerics version may be resumed.
+        at_once: Number of seeds in one batch (default: all, if the algorithm supports a seed axis).
+        log: Called with lines about the batches.
+        display: Opens a progress display for each batch, whose callback receives the records.
+
+    Yields:
+        Run directory and outcome of each seed, when its batch ends.
+
+    Raises:
+        ConfigError: A seed is given twice, or an option is invalid.
+        RunError, FamilyError: As in `train`.
     """
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds = {' '.join(map(str, seeds))}; expected each seed once")
@@ -70,7 +89,7 @@ def train_seeds(
 
 
 def _at_once(parts: Assembly, wanted: int) -> tuple[int, str]:
-    """How many seeds are trained at once, at most `wanted`, and why."""
+    """Number of seeds in one batch, at most `wanted`, and the reason."""
     if wanted == 1:
         return 1, "as --seeds-at-once says"
     if not getattr(importlib.import_module(parts.found.module), "SEEDS_AXIS", False):
@@ -89,7 +108,7 @@ def _train(
     log: Callable[[str], None],
     display: Callable[[], AbstractContextManager[Reporter | None]],
 ) -> dict[Path, Outcome]:
-    """Train these runs at once, or those at once that stand at the same iteration."""
+    """Train runs in one batch, or in one batch for each iteration that runs are resumed from."""
     for run, parts in runs.items():
         if not is_there(run, or_resume):
             check_free(run, parts.kind)
@@ -116,10 +135,17 @@ Fault = Divergence | EnvironmentFault
 
 
 def run_together(trainings: list[Training], report: Reporter | None = None) -> list[Outcome]:
-    """Iterate all runs to their end as `Training.run` does one; a run that cannot go on ends, and the others do not.
+    """Train several runs in one batch to their end, as `Training.run` trains one.
 
-    Each agrees with the run that its seed makes alone but for rounding. The seconds in its metrics are the batch's.
-    `report` is called with the records of the first run that is still going.
+    Each run agrees with a run of its seed alone up to rounding. The seconds in its metrics are those of the batch. A
+    run that fails ends with its error, and the others continue.
+
+    Args:
+        trainings: Runs at the same iteration whose configurations differ only in the seed.
+        report: Called with the records of the first run that has not failed.
+
+    Returns:
+        The outcome of each run.
     """
     faults: dict[int, Fault] = {}
     total = trainings[0].config.iterations
@@ -154,19 +180,19 @@ def run_together(trainings: list[Training], report: Reporter | None = None) -> l
 
 
 def _iterate(going: list[Training], problem: ClosableProblem) -> list[dict[str, Any] | Fault]:
-    """One meta-iteration of every run: what it measured, or why it cannot go on."""
+    """One meta-iteration of every run; its metrics, or its fault, for each run."""
     if len(going) == 1:
         return [_or_fault(going[0].iterate)]
     try:
         steps = _step_together(going, problem)
     except (Divergence, EnvironmentFault):
-        # One of them is at fault, perhaps several: by itself each shows, and the others' steps are the same.
+        # At least one run is at fault. Single steps show which, and give the same result for the others.
         return [_or_fault(training.iterate) for training in going]
     return [_or_fault(partial(training.accept, *step)) for training, step in zip(going, steps, strict=True)]
 
 
 def _step_together(going: list[Training], problem: ClosableProblem) -> list[tuple[State, dict[str, Any]]]:
-    """The algorithm's step of all runs at once: each one's new state and metrics."""
+    """The algorithm's step of all runs in one batch; new state and metrics of each run."""
     tasks, keys, progress = zip(*(training.next_step() for training in going), strict=True)
     first = going[0]
     with use_seed_axis(len(going)):

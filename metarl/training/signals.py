@@ -1,4 +1,4 @@
-"""Stopping a training between two iterations."""
+"""Signals that stop training between two iterations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metarl.core.ranks import all_reduce_max
 
 
 class StopSignals:
-    """SIGINT and SIGTERM ask for a stop after the iteration; a second one stops at once."""
+    """Handler of SIGINT and SIGTERM inside the block: the first requests a stop, the second stops immediately."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -20,7 +20,7 @@ class StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._previous[number] = signal.signal(number, self._stop)
-            except ValueError:  # not the main thread: whoever runs us handles signals
+            except ValueError:  # only the main thread can install handlers
                 break
         return self
 
@@ -29,7 +29,7 @@ class StopSignals:
         signal.signal(number, signal.SIG_DFL)
 
     def anywhere(self) -> int | None:
-        """The signal that any rank received, the same for all of them."""
+        """The signal that any rank received, equal on all ranks; None if there is none."""
         return all_reduce_max(self.received or 0)[0] or None
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,17 @@ from metarl.core.params import State
 
 
 def check_sound(state: State, metrics: dict[str, Any], config: RunConfig, iteration: int) -> None:
-    """Raise Divergence before a bad state replaces the good one."""
+    """Check the state and metrics of an iteration before the state is installed.
+
+    Args:
+        state: The new state.
+        metrics: Its metrics.
+        config: Bounds of the log standard deviation.
+        iteration: Number of the iteration, for the message.
+
+    Raises:
+        Divergence: A value is not finite, or a log standard deviation is out of bounds.
+    """
     for part, params in state.items():
         for name, value in params.items():
             if not bool(torch.isfinite(value).all()):

@@ -1,4 +1,4 @@
-"""Start a training, or go on with one."""
+"""Start and resume training."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def train(
         config: Its options.
         run_dir: Directory to create.
         kind: The kind of problem.
-        or_resume: Go on with the run that is there, if its configuration is the same.
-        accept_numerics: Go on even if another numerics version began the run.
+        or_resume: Whether an existing run with the same configuration is resumed.
+        accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
 
     Raises:
-        ConfigError, FamilyError: Options or a family that cannot be used.
+        ConfigError, FamilyError: An option is invalid, or the family cannot be loaded.
         RunError: The directory cannot be used.
-        EnvironmentFault, Divergence: Training cannot go on; checkpoints written so far stay.
+        EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
     """
     with (
         process_group(config.device, config.rank_timeout),
@@ -49,7 +49,7 @@ def train(
 
 
 def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = False) -> Training:
-    """A hold on a new run, or with `or_resume` on the one that is there if its configuration is the same."""
+    """Create a run, or open the existing one if `or_resume` is set and its configuration is the same."""
     there = broadcast_rank0(is_there(run, or_resume))
     with sync_errors():
         if there and current().index == 0:
@@ -71,18 +71,33 @@ def resume(
     accept_numerics: bool = False,
     report: Reporter | None = None,
 ) -> Outcome:
-    """Go on with a run from its newest whole checkpoint; the result is bitwise that of an uninterrupted run.
+    """Resume a run from its newest intact checkpoint; the result is bitwise that of an uninterrupted run.
 
     Args:
         run_dir: The run.
         kind: The kind of problem.
         iterations: Meta-iterations in total (default: as configured).
-        extend_schedule: Go on past the end of a schedule, at its last value.
-        accept_numerics: Go on even if another numerics version began the run.
+        extend_schedule: Whether training may continue past the end of a schedule, at its last value.
+        accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
 
+    Returns:
+        The last iteration, and the signal that stopped training, if any.
+
     Raises:
-        ConfigError, RunError: Options or a run that cannot be gone on with.
+        ConfigError: An option is invalid.
+        RunError: There is no such run, it is in use, or it cannot be resumed.
+        EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
+
+    Example:
+        >>> import tempfile
+        >>> from metarl.config import MamlTrpoConfig
+        >>> config = MamlTrpoConfig(iterations=1, meta_batch_size=2, episodes=2, validation_tasks=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = Path(folder) / "run"
+        ...     first = train("maml-trpo", config, run)
+        ...     first.iteration, resume(run, iterations=2).iteration
+        (1, 2)
     """
     run = Path(run_dir)
     algorithm, config = read_config(run, kind)

@@ -1,4 +1,4 @@
-"""`metarl check`: does a task family keep its contract, and how to fix what does not."""
+"""`metarl check`: checks of a task family's contract, with hints for failures."""
 
 from __future__ import annotations
 

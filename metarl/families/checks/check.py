@@ -1,35 +1,35 @@
-"""`metarl check`: does a task family keep its promises, and if not, how to mend it."""
+"""The checks of `metarl check` and the loop that runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from metarl import episode_promises, task_promises
+from metarl.families.checks import env_checks, task_checks
 from metarl.families.checks.under_test import CheckFailed, CheckSkipped, UnderTest
 from metarl.families.family import TaskFamily
 
 CHECKS: dict[str, Callable[[UnderTest], str]] = {
-    "declaration": task_promises.declaration,
-    "tasks": task_promises.tasks,
-    "splits": task_promises.splits,
-    "json": task_promises.json_round_trip,
-    "spaces": episode_promises.spaces_constant,
-    "values": episode_promises.values,
-    "gymnasium": episode_promises.gymnasium_checker,
-    "stable-baselines3": episode_promises.sb3_checker,
-    "repeatable": episode_promises.repeatable,
-    "task matters": episode_promises.task_matters,
-    "re-tasking": episode_promises.retasking,
-    "sticky task": episode_promises.sticky,
-    "time limit": episode_promises.time_limit,
-    "batch": episode_promises.batch,
-    "workers": episode_promises.workers,
+    "declaration": task_checks.declaration,
+    "tasks": task_checks.tasks,
+    "splits": task_checks.splits,
+    "json": task_checks.json_round_trip,
+    "spaces": env_checks.spaces_constant,
+    "values": env_checks.values,
+    "gymnasium": env_checks.gymnasium_checker,
+    "stable-baselines3": env_checks.sb3_checker,
+    "repeatable": env_checks.repeatable,
+    "task matters": env_checks.task_matters,
+    "re-tasking": env_checks.retasking,
+    "sticky task": env_checks.sticky,
+    "time limit": env_checks.time_limit,
+    "batch": env_checks.batch,
+    "workers": env_checks.workers,
 }
 
 
 class Finding(NamedTuple):
-    """The verdict on one promise: "pass", "fail" or "skip", what was found, and how to mend what failed."""
+    """Result of one check: its name, the verdict ("pass", "fail" or "skip"), the finding, and a hint for a failure."""
 
     check: str
     verdict: str
@@ -38,7 +38,20 @@ class Finding(NamedTuple):
 
 
 def check_family(family: TaskFamily) -> Iterator[Finding]:
-    """Look into every promise in turn; an exception that the family raises is a failure with its message."""
+    """Run all checks on a family; an exception that the family raises is a failure with its message.
+
+    Args:
+        family: The family.
+
+    Yields:
+        One finding per check.
+
+    Example:
+        >>> from metarl.families import load_family
+        >>> finding = next(check_family(load_family("navigation2d")))
+        >>> finding.check, finding.verdict
+        ('declaration', 'pass')
+    """
     under_test = UnderTest(family)
     for name, look in CHECKS.items():
         try:
@@ -53,7 +66,7 @@ def check_family(family: TaskFamily) -> Iterator[Finding]:
 
 
 def _where(error: Exception) -> str:
-    """File and line that raised."""
+    """File and line of the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""What a task family promises of its environments, one function a promise, as in `task_promises`."""
+"""Checks of a task family's environments, with the conventions of `task_checks`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from metarl.families.checks.under_test import DRAWN, CheckFailed, CheckSkipped, 
 from metarl.families.tasks import Task, batch_tasks
 
 EPISODES = 100
-"""Episodes after which a task parameter is taken to have no effect."""
+"""Episodes without a difference after which a task parameter counts as having no effect."""
 
 STICKY = "set the task in make and set_task only, and leave it alone in reset"
 
 
 def gymnasium_checker(under_test: UnderTest) -> str:
+    """gymnasium's own environment checker passes."""
     from gymnasium.utils.env_checker import check_env
 
     with under_test.env(under_test.task(0)) as env:
@@ -28,6 +29,7 @@ def gymnasium_checker(under_test: UnderTest) -> str:
 
 
 def sb3_checker(under_test: UnderTest) -> str:
+    """Stable-Baselines3's environment checker passes."""
     try:
         from stable_baselines3.common.env_checker import check_env
     except ImportError:
@@ -38,6 +40,7 @@ def sb3_checker(under_test: UnderTest) -> str:
 
 
 def spaces_constant(under_test: UnderTest) -> str:
+    """Environments of all tasks have the family's spaces."""
     family = under_test.family
     for index in range(5):
         task = under_test.task(index)
@@ -53,6 +56,7 @@ def spaces_constant(under_test: UnderTest) -> str:
 
 
 def values(under_test: UnderTest) -> str:
+    """Observations are in their space, and observations and rewards are finite."""
     space = under_test.family.observation_space
     with under_test.env(under_test.task(0)) as env:
         for number in range(4):
@@ -61,7 +65,7 @@ def values(under_test: UnderTest) -> str:
                 place = f"observation after {step} steps"
                 if observation.shape != space.shape or observation.dtype != space.dtype:
                     raise CheckFailed(f"{place} is {observation.dtype} of shape {observation.shape}; "
-                                 f"its space is {space}", "return what the space says")  # fmt: skip
+                                 f"its space is {space}", "return the shape and dtype of the space")  # fmt: skip
                 if not np.isfinite(observation).all():
                     raise CheckFailed(f"{place} is not finite: {observation}", "find what overflows or divides by zero")
                 if not space.contains(observation):
@@ -77,6 +81,7 @@ def values(under_test: UnderTest) -> str:
 
 
 def repeatable(under_test: UnderTest) -> str:
+    """The same task, seed and actions give the same episode."""
     task = under_test.task(0)
     with under_test.env(task) as env, under_test.env(task) as twin:
         first = under_test.episode(env)
@@ -89,7 +94,7 @@ def repeatable(under_test: UnderTest) -> str:
 
 
 def task_matters(under_test: UnderTest) -> str:
-    """Each parameter alone, changed to other tasks' values, must change reward, dynamics or observation."""
+    """A change of any single task parameter changes reward, dynamics or observation."""
     task = under_test.task(0)
     for name in under_test.family.task_space.spaces:
         values = [under_test.task(i)[name] for i in range(1, DRAWN)]
@@ -109,6 +114,7 @@ def task_matters(under_test: UnderTest) -> str:
 
 
 def retasking(under_test: UnderTest) -> str:
+    """`set_task` gives the same environment as `make`."""
     a = under_test.task(0)
     b = under_test.other(a)
     with under_test.env(a) as env, under_test.env(b) as fresh:
@@ -129,6 +135,7 @@ def retasking(under_test: UnderTest) -> str:
 
 
 def sticky(under_test: UnderTest) -> str:
+    """A reset, also an automatic one, keeps the task."""
     task = under_test.task(0)
     with under_test.env(task) as env, under_test.env(task) as fresh:
         under_test.episode(env)
@@ -149,6 +156,7 @@ def sticky(under_test: UnderTest) -> str:
 
 
 def time_limit(under_test: UnderTest) -> str:
+    """Episodes are truncated, not terminated, at the horizon."""
     horizon, reached, ended = under_test.family.horizon, 0, 0
     with under_test.env(under_test.task(0)) as env:
         for number in range(6):
@@ -162,7 +170,7 @@ def time_limit(under_test: UnderTest) -> str:
                 raise CheckFailed(f"truncated after {steps} steps; the horizon is {horizon}", "make both the same")
             reached += episode.end == "truncated"
             ended += episode.end == "terminated" and steps == horizon
-    # An episode of one step, as of a bandit, ends by itself: gymnasium refuses to see it truncated.
+    # Episodes of one step (bandits) terminate, since gymnasium's checker rejects a truncation at the first step.
     if horizon > 1 and ended > 1 and reached == 0:
         raise CheckFailed(
             f"terminated at the time limit of {horizon} steps", "return truncated there, and terminated = False"
@@ -171,14 +179,16 @@ def time_limit(under_test: UnderTest) -> str:
 
 
 def batch(under_test: UnderTest) -> str:
-    """make_vec and make agree lane by lane, ended lanes reset by mask, before and after set_tasks."""
+    """Every sub-environment of `make_vec` behaves as `make`, with resets by mask, before and after `set_tasks`."""
     family = under_test.family
     chosen = [under_test.task(i) for i in range(3)]
     seeds = list(range(50, 56))
     vector = family.make_vec(batch_tasks(chosen), 2)
     try:
         if vector.num_envs != 6:
-            raise CheckFailed(f"{vector.num_envs} lanes for 3 tasks x 2 episodes", "make a lane for each, task-major")
+            raise CheckFailed(
+                f"{vector.num_envs} sub-environments for 3 tasks x 2 episodes", "make one for each, in task-major order"
+            )
         _compare_envs(under_test, vector, [chosen[i // 2] for i in range(6)], seeds, "make_vec")
         if hasattr(vector, "set_tasks"):
             vector.set_tasks(batch_tasks(chosen[::-1]))
@@ -188,16 +198,16 @@ def batch(under_test: UnderTest) -> str:
     return "make and make_vec agree"
 
 
-def _compare_envs(under_test: UnderTest, vector: Any, lane_tasks: list[Task], seeds: list[int], method: str) -> None:
+def _compare_envs(under_test: UnderTest, vector: Any, env_tasks: list[Task], seeds: list[int], method: str) -> None:
     family, steps = under_test.family, min(under_test.family.horizon, 100) + 3
-    singles = [family.make(task) for task in lane_tasks]
+    singles = [family.make(task) for task in env_tasks]
     actions = [actions_for(family.action_space, steps, i) for i in range(len(singles))]
 
     def agree(env_index: int, step: int, ours: Any, theirs: Any, what: str) -> None:
         if not np.allclose(ours, theirs, **TOLERANCE, equal_nan=True):
-            raise CheckFailed(f"{method}, lane {env_index} (task {env_index // 2}), step {step}: {what} is {theirs}; "
-                         f"make(task) has {ours}",
-                         "step the lanes in task-major order with the dynamics of make")  # fmt: skip
+            place = f"{method}, sub-environment {env_index} (task {env_index // 2}), step {step}"
+            raise CheckFailed(f"{place}: {what} is {theirs}; make(task) has {ours}",
+                         "step sub-environments in task-major order with the dynamics of make")  # fmt: skip
 
     try:
         observations, _ = vector.reset(seed=seeds)
@@ -229,7 +239,7 @@ def _compare_envs(under_test: UnderTest, vector: Any, lane_tasks: list[Task], se
 
 
 def workers(under_test: UnderTest) -> str:
-    """Families that run in worker processes travel there by pickle."""
+    """A family whose environments can run in worker processes can be pickled, and its copy behaves the same."""
     import cloudpickle
 
     from metarl.families.family import SyncTaskVectorEnv
@@ -238,7 +248,7 @@ def workers(under_test: UnderTest) -> str:
     vector = family.make_vec(batch_tasks([task]), 1)
     vector.close()
     if not isinstance(vector.unwrapped, SyncTaskVectorEnv):
-        raise CheckSkipped("it steps its lanes itself, so no worker needs it")
+        raise CheckSkipped("its vector environment steps all sub-environments itself, without workers")
     hint = "open files, locks and generators when an environment is made, not in the family"
     try:
         copied = cloudpickle.loads(cloudpickle.dumps(family))

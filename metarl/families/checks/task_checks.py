@@ -1,6 +1,7 @@
-"""What a task family promises of its spaces, tasks and splits, one function a promise.
+"""Checks of a task family's spaces, tasks and splits.
 
-Each takes a `Subject`, returns a line on what was found, and raises `Broken` with how to mend it, or `Skipped`.
+Each function takes an `UnderTest`, returns one line about its finding, and raises `CheckFailed` with a hint, or
+`CheckSkipped`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from metarl.families.tasks import number_of_tasks, parse_task, task_at, task_to_
 
 
 def declaration(under_test: UnderTest) -> str:
+    """Task space, horizon, name and observation space are valid."""
     family = under_test.family
     if not isinstance(family.task_space, spaces.Dict) or not family.task_space.spaces:
         raise CheckFailed(
@@ -37,6 +39,7 @@ def declaration(under_test: UnderTest) -> str:
 
 
 def tasks(under_test: UnderTest) -> str:
+    """Every split draws the requested number of tasks, in the task space, from the given generator alone."""
     family = under_test.family
     for split in family.splits.names:
         drawn, again = under_test.draw(split), under_test.draw(split)
@@ -59,9 +62,10 @@ def tasks(under_test: UnderTest) -> str:
 
 
 def splits(under_test: UnderTest) -> str:
+    """Disjoint splits have no task in common."""
     kind, names = under_test.family.splits.kind, under_test.family.splits.names
     if kind not in ("disjoint", "shared"):
-        raise CheckFailed(f"splits.kind = {kind!r}", "say disjoint or shared")
+        raise CheckFailed(f"splits.kind = {kind!r}", "set it to disjoint or shared")
     seen: dict[str, str] = {}
     for split in names if kind == "disjoint" else ():
         drawn = under_test.draw(split)
@@ -75,6 +79,7 @@ def splits(under_test: UnderTest) -> str:
 
 
 def json_round_trip(under_test: UnderTest) -> str:
+    """A task survives a conversion to JSON and back."""
     space, task = under_test.family.task_space, under_test.task(0)
     try:
         text = json.dumps(task_to_json(space, task))

@@ -1,4 +1,4 @@
-"""Episodes of single environments under given actions, and where two of them part."""
+"""Episodes of single environments under given actions, and their first difference."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from gymnasium import spaces
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
-"""Room for sums that a batch rounds otherwise, in float32."""
+"""Tolerance for float32 sums that a batch rounds differently."""
 
 
 class Trajectory(NamedTuple):
-    """One episode: an observation more than rewards; `end` is "terminated", "truncated" or "running"."""
+    """One episode, with one more observation than rewards; `end` is "terminated", "truncated" or "running"."""
 
     observations: list[np.ndarray]
     rewards: list[float]
@@ -23,7 +23,14 @@ class Trajectory(NamedTuple):
 
 
 def actions_for(space: spaces.Space, steps: int, seed: int, *, held: bool = False) -> list[Any]:
-    """Random actions of a space; held ones are drawn once and repeated, which leads further away."""
+    """Random actions of a space.
+
+    Args:
+        space: The action space.
+        steps: Number of actions.
+        seed: Seed of the draws.
+        held: Whether one action is drawn and repeated, which leads farther away from the start.
+    """
     source = copy.deepcopy(space)
     source.seed(seed)
     if not held:
@@ -32,7 +39,7 @@ def actions_for(space: spaces.Space, steps: int, seed: int, *, held: bool = Fals
 
 
 def record(env: gymnasium.Env, seed: int | None, actions: Sequence[Any]) -> Trajectory:
-    """Reset and take the actions until they or the episode end."""
+    """Reset an environment and take the actions until the episode ends."""
     observation, _ = env.reset(seed=seed)
     observations, rewards, end = [np.array(observation)], [], "running"
     for action in actions:
@@ -46,7 +53,7 @@ def record(env: gymnasium.Env, seed: int | None, actions: Sequence[Any]) -> Traj
 
 
 def difference(a: Trajectory, b: Trajectory) -> str | None:
-    """Where two episodes first part, in words; None if they are the same within rounding."""
+    """Description of the first difference between two episodes; None if they are equal within rounding."""
     for step, (ours, theirs) in enumerate(zip(a.observations, b.observations, strict=False)):
         if step > 0 and not np.allclose(a.rewards[step - 1], b.rewards[step - 1], **TOLERANCE, equal_nan=True):
             return f"reward of step {step - 1}: {a.rewards[step - 1]:.6g} and {b.rewards[step - 1]:.6g}"

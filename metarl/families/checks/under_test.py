@@ -1,4 +1,4 @@
-"""The family that `metarl check` examines: tasks, environments and episodes of it."""
+"""Tasks, environments and episodes of the family that `metarl check` examines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from metarl.families.family import TaskFamily
 from metarl.families.tasks import Task, Tasks, number_of_tasks, task_at
 
 DRAWN = 40
-"""Tasks looked at in each split."""
+"""Tasks examined in each split."""
 
 
 class CheckFailed(Exception):
-    """A promise that is not kept."""
+    """A check that failed.
+
+    Args:
+        found: The finding.
+        hint: A suggestion for a fix.
+    """
 
     def __init__(self, found: str, hint: str) -> None:
         super().__init__(found)
@@ -28,17 +33,21 @@ class CheckFailed(Exception):
 
 
 class CheckSkipped(Exception):
-    """A promise that cannot be looked into, and why."""
+    """A check that cannot be run; the message is the reason."""
 
 
 class UnderTest:
-    """The family under examination, with tasks to examine it at."""
+    """The family under examination, with tasks of its first split.
+
+    Args:
+        family: The family.
+    """
 
     def __init__(self, family: TaskFamily) -> None:
         self.family = family
 
     def draw(self, split: str, n: int = DRAWN) -> Tasks:
-        """Tasks of a split, by random numbers of its own as in training and evaluation."""
+        """Draw tasks of a split; as in training and evaluation, each split has its own random numbers."""
         return self.family.sample_tasks(n, split, Key.from_seed(1).at("check", split).generator())
 
     @cached_property
@@ -46,13 +55,14 @@ class UnderTest:
         return self.draw(self.family.splits.names[0])
 
     def task(self, index: int) -> Task:
+        """A task by index, modulo the number of tasks; raises CheckSkipped if the family draws none."""
         try:
             return task_at(self._tasks, index % number_of_tasks(self._tasks))
         except Exception as error:
             raise CheckSkipped(f"no tasks to look at: {error}") from error
 
     def other(self, task: Task) -> Task:
-        """A task that is not the given one."""
+        """A task that differs from the given one; raises CheckSkipped if all are equal."""
         for index in range(DRAWN):
             found = self.task(index)
             if not same(found, task):
@@ -61,6 +71,7 @@ class UnderTest:
 
     @contextmanager
     def env(self, task: Task) -> Iterator[gymnasium.Env]:
+        """An environment with this task, closed at the end of the block."""
         env = self.family.make(task)
         try:
             yield env
@@ -68,11 +79,17 @@ class UnderTest:
             env.close()
 
     def episode(self, env: gymnasium.Env, number: int = 0, seed: int | None = None) -> Trajectory:
-        """Episode `number`: its own actions, held ones where it is odd, and its own seed unless one is given."""
+        """Record one episode of random actions, one step longer than the horizon.
+
+        Args:
+            env: The environment.
+            number: Seeds the actions; an odd number repeats one action.
+            seed: Seed of the environment (default: derived from `number`).
+        """
         actions = actions_for(self.family.action_space, self.family.horizon + 1, number, held=number % 2 == 1)
         return record(env, 1000 + number if seed is None else seed, actions)
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two tasks, or two batches of them, hold the same values."""
+    """Whether two tasks, or two batches of tasks, have the same values."""
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)

@@ -67,7 +67,8 @@ def test_comparing_runs(tmp_path):
 
 
 def test_one_shot_and_five_shot_from_one_run(archives, tmp_path):
-    code, _, err = fewshot(f"train omniglot maml {TINY} {IMAGES} --train-ways 2 --run-dir {{run}}", data=archives,
+    options = IMAGES.replace("--train-ways 3 ", "")
+    code, _, err = fewshot(f"train omniglot maml {TINY} {options} --run-dir {{run}}", data=archives,
                            run=tmp_path / "run")  # fmt: skip
     assert (code, err) == (0, "")
     few, more = (evaluate(tmp_path / "run", shots=k, queries=1, tasks=4, steps=1, split="meta-test") for k in (1, 4))

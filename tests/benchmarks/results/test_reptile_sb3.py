@@ -30,7 +30,6 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(reptile_sb3, "STEPS", 2)
     monkeypatch.setattr(reptile_sb3, "VALIDATION", {"tasks": 1, "episodes": 1})
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     line = f"--out {tmp_path} --seeds 1 --iterations 1 --tasks 2 --methods reptile-sb3"
     reptile_sb3.main(line.split())
     printed = capsys.readouterr().out
