@@ -65,7 +65,7 @@ class Supervised:
         network: Outputs for the inputs of every task, by parameters stacked over tasks.
         draw: The examples of every task.
         loss: What adaptation and the outer update minimise.
-        score: The performance that is reported, higher is better.
+        performance: The measure that is reported, higher is better.
         minibatch: Support examples of each adaptation step: consecutive ones of a random order, with a new order once
             all have been seen, as in the code of Nichol et al. (2018). A support set of fewer is used whole.
         transductive: Predict all query examples of a task in one batch. Otherwise each has a batch of its own with the
@@ -78,13 +78,13 @@ class Supervised:
         network: Callable[..., Tensor],
         draw: Callable[[Tasks], Examples],
         loss: Measure,
-        score: Measure,
+        performance: Measure,
         *,
         minibatch: int | None = None,
         transductive: bool = True,
         tasks_at_once: int | None = None,
     ) -> None:
-        self.network, self.loss, self.performance = network, loss, score
+        self.network, self.loss, self.performance = network, loss, performance
         self.minibatch, self.transductive, self.tasks_at_once = minibatch, transductive, tasks_at_once
         self._draw = draw
         self._tasks: Tasks | None = None
@@ -97,9 +97,10 @@ class Supervised:
         data = self._minibatch(self._examples, key)
         with torch.no_grad():
             outputs = self.query_outputs(params, data)
-            score, objective = self.performance(outputs, data.query_targets), -self.loss(outputs, data.query_targets)
+            performance = self.performance(outputs, data.query_targets)
+            objective = -self.loss(outputs, data.query_targets)
         shown = data.support_targets.shape[1]
-        return Collected(data, score, torch.full_like(score, shown, dtype=torch.int64), objective)
+        return Collected(data, performance, torch.full_like(performance, shown, dtype=torch.int64), objective)
 
     def _minibatch(self, data: Examples, key: Key) -> Examples:
         tasks, examples = data.support_targets.shape[:2]

@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions:
-    """Options of every benchmark. Whole numbers are at least one, or what `LEAST` says."""
+    """Options of every benchmark. Whole numbers must be at least one, or at least their entry in `LEAST`."""
 
     LEAST: ClassVar[Mapping[str, int]] = {}
     json: Path | None = None
