@@ -21,6 +21,6 @@ def test_the_callers_random_numbers_are_left_alone(run):
     metarl.evaluate(model, family="navigation2d", tasks=2, episodes=2)
     assert torch.equal(torch.rand(3), expected[0])
     assert np.array_equal(np.random.rand(3), expected[1])
-    with private_randomness(Key(4)) as seed:
+    with private_randomness(Key(4)) as generators:
         drawn = torch.rand(2)
-    assert torch.equal(drawn, torch.rand(2, generator=torch.Generator().manual_seed(seed)))
+    assert torch.equal(drawn, torch.rand(2, generator=torch.Generator().manual_seed(generators.seed)))
