@@ -36,7 +36,7 @@ def test_contents_of_the_wheel(wheel):
     for name in (
         "metarl/cli.py",
         "metarl/py.typed",
-        "metarl/presets/finn17-navigation2d.toml",
+        "metarl/config/presets/finn17-navigation2d.toml",
         "metarl_envs/navigation2d.py",
     ):
         assert name in names

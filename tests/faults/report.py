@@ -13,7 +13,7 @@ from rich.table import Table
 class Tally:
     """One campaign's counts: how often a promise was put to the test, and every time that it was broken."""
 
-    check: str
+    claim: str
     tried: int = 0
     broken: list[str] = field(default_factory=list)
     counts: dict[str, float] = field(default_factory=dict)
@@ -47,6 +47,6 @@ def print_table(tallies: dict[str, Tally]) -> None:
     for column in ("campaign", "promise", "tested", "broken"):
         table.add_column(column, justify="right" if column in ("tested", "broken") else "left")
     for name, tally in tallies.items():
-        table.add_row(name, tally.check, str(tally.tried), str(len(tally.broken)))
+        table.add_row(name, tally.claim, str(tally.tried), str(len(tally.broken)))
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)

@@ -67,8 +67,8 @@ def test_every_algorithm_learns_to_adapt(tmp_path, algorithm, changes):
         policy=PolicyConfig(hidden_sizes=(32, 32), activation="relu"),
     )  # fmt: skip
     train(algorithm, config, tmp_path / "run")
-    trained = metarl.evaluate(tmp_path / "run", tasks=10, episodes=10, steps=1)["return"]["mean"]
-    untrained = metarl.evaluate(tmp_path / "run", tasks=10, episodes=10, steps=1, initialisation="random")
+    trained = metarl.evaluate(tmp_path / "run", tasks=40, episodes=10, steps=1)["return"]["mean"]
+    untrained = metarl.evaluate(tmp_path / "run", tasks=40, episodes=10, steps=1, initialisation="random")
     assert trained[1] > trained[0] + 5
     assert trained[1] > untrained["return"]["mean"][1] + 5
     assert all(record["return"][0] is not None for record in read_metrics(tmp_path / "run"))

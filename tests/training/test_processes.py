@@ -28,7 +28,7 @@ def check_cases(tmp_path, names, sizes):
             if name.startswith("ordered-"):
                 assert_same_run(one, several)
             else:
-                assert differences(one, several) < (1e-4 if name == "float32" else 1e-6), (name, size)
+                assert differences(one, several) < (5e-4 if name == "float32" else 1e-6), (name, size)
 
 
 def test_two_and_four_processes_train_as_one_does(tmp_path):

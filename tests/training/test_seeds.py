@@ -46,7 +46,7 @@ def test_each_seed_of_a_batch_is_its_own_run(tmp_path, name):
     runs = dict(train_seeds(algorithm, config, SEEDS, tmp_path / "many"))
     assert [run.name for run in runs] == [f"seed-{seed}" for seed in SEEDS]
     assert [outcome.iteration for outcome in runs.values()] == [config.iterations] * 3
-    check_each_alone(tmp_path, algorithm, config, runs, 1e-4 if name == "float32" else 1e-6)
+    check_each_alone(tmp_path, algorithm, config, runs, 5e-4 if name == "float32" else 1e-6)
 
 
 def with_a_fault_at_the_second_iteration(monkeypatch, seed):

@@ -36,4 +36,6 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     result = json.loads((tmp_path / "navigation2d" / "table.json").read_text())
     assert len(result["methods"]) == 2  # scratch is added
     assert all(f"| {entry['label']} |" in printed for entry in result["methods"])
-    assert "| method | 0 | 40 | 80 | IQM at 80 | rate | training steps |" in printed
+    assert (
+        "| method | 0 | 40 | 80 | IQM at 80 (these tasks; new tasks) | worst seed | rate | training steps |" in printed
+    )
