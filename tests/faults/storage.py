@@ -46,7 +46,7 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
 
 def _stopped_early() -> None:
     """Train in this process as if the configuration had four iterations; the file says eight."""
-    import metarl.training as training_module
+    import metarl.training.loop as training_module
 
     original = training_module.Training.run
     training_module.Training.run = lambda self, total, report: original(self, 4, report)  # type: ignore[method-assign]

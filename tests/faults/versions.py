@@ -21,7 +21,7 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
         run = place / str(number)
         shutil.copytree(KEPT / str(number), run)
         for line in (
-            ["resume", str(run), "--iterations", "3", "--extend-schedule"],
+            ["resume", str(run), "--iterations", "3", "--extend-schedule", "--accept-numerics"],
             ["evaluate", str(run), "--tasks", "2"],
         ):
             process = metarl(line, place / "log")
@@ -31,7 +31,7 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
     path = run / "checkpoints" / "00000002" / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_bytes(sealed({**{k: v for k, v in manifest.items() if k != "sha256"}, "format": FORMAT + 1}))
-    process = metarl(["resume", str(run)], place / "log")
+    process = metarl(["resume", str(run), "--accept-numerics"], place / "log")
     code, reason = process.wait(), f"format {FORMAT + 1}; this version of metarl reads"
     tally.check(code == 2 and reason in process.said, f"format {FORMAT + 1}: exit code {code}: {process.said[-300:]}")
     return tally
