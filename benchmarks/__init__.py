@@ -1,1 +1,1 @@
-"""Programs that measure metarl; they are run from the repository and not installed."""
+"""Programs that measure metarl; they run from the repository and are not installed."""

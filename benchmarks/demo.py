@@ -1,4 +1,4 @@
-"""`make demo`: meta-train on 2-D navigation, then adapt to goals that were never seen.
+"""`make demo`: meta-train on 2-D navigation, then adapt to held-out goals.
 
 Two minutes on two cores: trains MAML-TRPO, evaluates it on held-out goals beside an untrained policy, and
 draws return against adaptation step and trajectories before and after one step.
@@ -30,19 +30,19 @@ class DemoOptions:
     """Options of the demonstration."""
 
     out: Path = Path("demo-output")
-    """Where run, tables and pictures go; what an earlier demonstration left there is replaced."""
+    """Folder of the run, tables and pictures; an earlier run there is replaced."""
     iterations: int = 40
     """Meta-iterations."""
     meta_batch_size: int = 40
-    """Tasks in each of them."""
+    """Tasks in each meta-iteration."""
     tasks: int = 40
     """Held-out goals."""
     seed: int = 1
-    """Governs everything."""
+    """Random seed of training and evaluation."""
 
 
 def main(options: DemoOptions) -> None:
-    """Train, evaluate, print, draw."""
+    """Train, evaluate, print the table, draw the pictures."""
     started = time.perf_counter()
     run = options.out / "run"
     if (run / "config.toml").exists():
@@ -75,7 +75,7 @@ def main(options: DemoOptions) -> None:
 
 
 def print_table(results: dict[str, dict[str, Any]]) -> None:
-    """Mean return and standard error over tasks after each adaptation step, a row a method."""
+    """Print mean return and standard error over tasks after each adaptation step, a row a method."""
     first = next(iter(results.values()))
     print(f"Return after each adaptation step on {first['tasks']} held-out goals, mean +- standard error:")
     table = Table("policy")
@@ -103,7 +103,7 @@ def episode(agent: Agent, env: Any, horizon: int, seed: int) -> np.ndarray:
 
 
 def draw_trajectories(run: Path, path: Path, goals: int = 4, episodes: int = 4) -> None:
-    """Sampled episodes before and after one adaptation step, a panel a held-out goal."""
+    """Draw sampled episodes before and after one adaptation step, a panel a held-out goal."""
     from matplotlib.figure import Figure
 
     agent = metarl.load(run)

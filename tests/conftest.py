@@ -7,29 +7,27 @@ import os
 # One thread: the tests are small, and OpenMP threads that spin for each other crawl on a machine that is busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+if os.environ.get("METARL_SHAPES", "1") != "0":
+    # Shapes and types in annotations are checked at every call; METARL_SHAPES=0 turns that off.
+    from jaxtyping import install_import_hook
+
+    import tests.helpers.shapes  # noqa: F401 (by name below)
+
+    install_import_hook(["metarl", "metarl_envs", "benchmarks"], "tests.helpers.shapes.check")
+
 import pytest
-import torch
 from hypothesis import settings
 
 from metarl.config.algorithms import MamlTrpoConfig
 from metarl.config.run import InnerConfig, PolicyConfig
-from metarl.core.errors import FamilyError
 from metarl.core.prng import Key
 from metarl.families.registry import load_family
 from metarl.rl.policies import make_policy
+from tests.helpers.runs import policy_run
+from tests.helpers.tiny_mdp import TinyMDP
 
 settings.register_profile("metarl", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("metarl")
-
-
-def load_or_skip(name, variant=None):
-    """A registered family; the test is skipped where the extra that it needs is not installed."""
-    try:
-        return load_family(name, variant)
-    except FamilyError as error:
-        if "metarl-toolkit[" in str(error):
-            pytest.skip(str(error))
-        raise
 
 
 @pytest.fixture
@@ -64,16 +62,13 @@ def tiny_config():
     )
 
 
-def tensors(episodes):
-    """The fields of episodes that are there."""
-    return [x for x in episodes if x is not None]
+@pytest.fixture(scope="session")
+def mdp():
+    """A problem small enough to enumerate: expectations over its episodes are sums."""
+    return TinyMDP()
 
 
-def central_differences(function, vector, epsilon=1e-5):
-    """Gradient of a scalar function of a float64 vector."""
-    gradient = torch.zeros_like(vector)
-    for i in range(len(vector)):
-        step = torch.zeros_like(vector)
-        step[i] = epsilon
-        gradient[i] = (function(vector + step) - function(vector - step)) / (2 * epsilon)
-    return gradient
+@pytest.fixture(scope="session")
+def navigation_run(tmp_path_factory):
+    """A run of MAML on navigation2d after one iteration, that nothing changes."""
+    return policy_run(tmp_path_factory.mktemp("runs") / "navigation")

@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import tomli_w
@@ -163,22 +162,6 @@ def test_what_is_wrong_is_one_line_and_nothing_is_lost(line, message, hint, run,
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_complaints_read_the_same_in_any_encoding(encoding, tmp_path):
-    for arguments, expected in (
-        (["evaluate", "r", "--tasks", "x"], "metarl: error: --tasks = x; expected a whole number\n"),
-        (["evaluate"], "metarl: error: missing: RUN Run directory. (required)\n"),
-        (["resume", "r", "--iteration", "3"], "metarl: error: unknown option --iteration"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "metarl", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
-            env=os.environ | {"PYTHONIOENCODING": encoding},
-        )  # fmt: skip
-        assert done.returncode == 2
-        assert done.stderr.startswith(expected)
-        assert len(done.stderr.splitlines()) == 1
-
-
 BROKEN = """
 import gymnasium, numpy as np
 from gymnasium import spaces
@@ -263,9 +246,3 @@ def test_python_m_metarl_and_exit_codes(tmp_path):
     wrong = call("evaluate", "nowhere")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "metarl: error: nowhere: not a run directory: it has no config.toml\n"
-
-
-def test_presets_are_shipped_beside_the_code():
-    import metarl.config_files as files
-
-    assert all(Path(p).is_relative_to(Path(files.__file__).parent) for p in files.presets().values())

@@ -1,5 +1,6 @@
 """Every command and snippet of README and docs runs, at a size that takes seconds."""
 
+import importlib
 import os
 import re
 import shlex
@@ -8,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import metarl as command_line
-from test_fewshot import fewshot, write_archives
+
+from tests.helpers.cli import metarl as command_line
+from tests.helpers.fewshot import fewshot, write_archives
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
 
 # Shrinks what takes minutes; everything else runs as it is written.
 SMALLER_COMMANDS = [
@@ -78,7 +81,6 @@ def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
-    monkeypatch.setattr("metarl.evaluation.statistics.RESAMPLES", 20)
     names: dict = {}
     for language, text in blocks(page):
         if language == "python":
@@ -108,11 +110,24 @@ def run_line(line):
         code, _, err = fewshot(line)
         assert (code, err) == (0, ""), line
     elif program == "python":
-        module = shlex.split(line)[2]
+        _, _, module, *arguments = shlex.split(line)
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), line
+        if module in ("benchmarks.speed", "benchmarks.results"):
+            assert arguments[0] in importlib.import_module(f"{module}.__main__").SCRIPTS, line
     else:
-        assert program == "pip", line
+        assert program in ("pip", "pre-commit"), line
+
+
+def test_commands_of_the_benchmarks_in_the_text_exist():
+    """Commands outside of blocks, in sentences and in the heads of tables."""
+    found = 0
+    for page in PAGES:
+        for line in re.findall(r"`(python -m (?:benchmarks|tests)[^`]*)`", page.read_text()):
+            if "NAME" not in line and "fewshot" not in line:
+                run_line(line)
+                found += 1
+    assert found > 5
 
 
 def test_the_demonstration_runs(tmp_path):

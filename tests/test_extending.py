@@ -1,18 +1,23 @@
-"""Outer updates and inner rules from outside the package; docs/extending.md itself is run by test_docs.py."""
+"""Outer updates, inner rules and adapters from outside the package; test_docs.py runs docs/extending.md itself."""
 
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from metarl.adaptation.adapter import adapt_step, initial_state
+from metarl.adaptation.collect import adapt
 from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.problem import Collected
 from metarl.config.algorithms import ReptileConfig
 from metarl.config.registry import find_algorithm
 from metarl.config.run import InnerConfig
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, RunError
+from metarl.core.prng import Key
 from metarl.runs.directory import read_config
 from metarl.training.start import resume, train
 
@@ -35,7 +40,7 @@ def written(tmp_path, monkeypatch):
 
 
 def test_the_examples_are_short():
-    assert [len(text.strip().splitlines()) <= 40 for text in BLOCKS] == [True, True]
+    assert [len(text.strip().splitlines()) <= 45 for text in BLOCKS] == [True] * 4
 
 
 def small(config_type, **options):
@@ -65,13 +70,43 @@ def test_an_outer_update_of_ones_own_trains_and_resumes_exactly(written):
 def test_an_inner_rule_of_ones_own(written):
     config = small(ReptileConfig, inner=InnerConfig(lr=0.01, steps=2, optimiser="sign_descent:SignDescent"))
     adapter = gradient_adapter(config.inner)
-    from metarl.adaptation.adapter import adapt_step, initial_state
-
-    at = adapt_step(
+    state = adapt_step(
         lambda p, d: ((p["x"] - d) ** 2).sum(1), initial_state({"x": torch.zeros(2)}, 1), torch.tensor([3, -1]), adapter
     )
-    torch.testing.assert_close(at.params["x"], torch.tensor([[0.01, -0.01]]))
+    torch.testing.assert_close(state.params["x"], torch.tensor([[0.01, -0.01]]))
     train("reptile", config, written / "run")
+
+
+class Bowl:
+    """Tasks whose performance is -(x - task)^2."""
+
+    def collect(self, params, tasks, key, memory=None):
+        performance = -((params["x"] - torch.as_tensor(tasks["centre"])) ** 2).sum(1)
+        ones = torch.ones(len(performance), dtype=torch.int64)
+        return Collected(None, performance, ones, performance)
+
+    def inner_loss(self, params, data):
+        raise NotImplementedError
+
+    outer_loss = inner_loss
+
+
+def test_an_adapter_of_ones_own(written):
+    from hill_climbing import HillClimbing
+
+    def run(tasks, key):
+        return list(adapt(Bowl(), {"x": torch.zeros(2)}, tasks, key, HillClimbing(0.3), 40))
+
+    centres, key = np.array([[1.0, -1.0], [0.5, 2.0]]), Key.from_seed(1)
+    pairs = run({"centre": centres}, key)
+    best, highest, _ = pairs[-1][0].memory
+    assert highest.tolist() == torch.stack([c.performance for _, c in pairs[:-1]]).amax(0).tolist()
+    assert (highest > -0.1).all()
+    torch.testing.assert_close(-((best["x"] - torch.as_tensor(centres)) ** 2).sum(1), highest.double())
+    assert pairs[-1][0].used.tolist() == [40, 40]
+    # A task is adapted to alone as it is in a batch.
+    alone = run({"centre": centres[1:]}, key.from_task(1))
+    assert torch.equal(alone[-1][0].params["x"][0], pairs[-1][0].params["x"][1])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +131,7 @@ def test_what_is_no_outer_update_is_refused(written, source, message):
 def test_what_is_no_inner_rule_is_refused():
     with pytest.raises(ConfigError, match=r"--inner.optimiser = addam.*did you mean 'adam'"):
         validate(ReptileConfig(inner=InnerConfig(steps=1, optimiser="addam")))
-    with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.inner\.GradientDescent"):
-        gradient_adapter(ReptileConfig(inner=InnerConfig(steps=1, optimiser="collections:OrderedDict")))
+    with pytest.raises(ConfigError, match=r"expected a class that extends metarl\.adaptation\.GradientDescent"):
+        gradient_adapter(InnerConfig(steps=1, optimiser="collections:OrderedDict"))
     with pytest.raises(ConfigError, match="did you mean 'reptile'"):
         find_algorithm("reptil")

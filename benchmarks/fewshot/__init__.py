@@ -1,1 +1,1 @@
-"""Supervised few-shot benchmarks: sinusoid regression, Omniglot and folders of images, with metarl's own learners."""
+"""Supervised few-shot benchmarks of metarl's algorithms: sinusoid regression, Omniglot and folders of images."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fewshot`: train, resume, evaluate and compare as `metarl` does, on supervised tasks."""
+"""`python -m benchmarks.fewshot`: the commands of `metarl` on supervised tasks."""
 
 from benchmarks.fewshot.cli import main
 from metarl.core.launch import leave

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.fewshot.configs import COMMAND, KINDS, default_config, quick
+from benchmarks.fewshot.configs import COMMAND, KINDS, PrototypeOptions, default_config, kind_of, quick
+from metarl.config.algorithms import PretrainOptions
 from metarl.config.commands import ResumeOptions, WhereOptions
 from metarl.config.evaluation import Evaluation
-from metarl.config.registry import ProblemKind
 from metarl.config.validation import check_least
 from metarl.console import (
     Commands,
@@ -26,8 +26,8 @@ from metarl.console import (
     show_comparison,
     show_evaluation,
 )
-from metarl.core.errors import ConfigError, RunError, nearest
-from metarl.runs.directory import kind_name, read_config
+from metarl.core.errors import ConfigError, nearest
+from metarl.runs.directory import read_config
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +37,7 @@ RATE_TASKS = 200
 
 @dataclass(frozen=True)
 class TrainOptions(WhereOptions):
-    """Where a training goes."""
+    """Run directory of a training, and its size."""
 
     quick: bool = False
     """Start from a size that takes about a minute."""
@@ -45,25 +45,25 @@ class TrainOptions(WhereOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which examples of held-out tasks are shown and predicted."""
+    """Support and query examples of held-out tasks."""
 
     shots: int | None = None
     """Support examples of each task or class; as trained by default."""
     queries: int | None = None
     """Query examples of each task or class; as configured by default."""
     ways: int | None = None
-    """Classes of each task; as trained by default, and for networks with a head nothing else fits."""
+    """Classes of each task; as trained by default, which is the only choice for networks with a head."""
     minibatch: int | None = None
-    """Support examples that each step draws; as trained by default, 0 for all."""
+    """Support examples that each adaptation step draws; as trained by default, 0 for all."""
     transductive: bool | None = None
-    """Predict all query examples in one batch, or each beside the support examples; as configured by default."""
+    """Predict all query examples in one batch, or each with the support examples; as configured by default."""
     data: str | None = None
-    """Folder that holds the images, if it is no longer where it was."""
+    """Folder of the images, if it has moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotEvaluation(DataOptions, Evaluation):
-    """How adaptation to held-out few-shot tasks is measured."""
+    """Options of an evaluation on held-out few-shot tasks."""
 
     split: str = "meta-test"
     """meta-train, meta-validation, meta-test, or a JSON file of tasks."""
@@ -77,7 +77,7 @@ class FewShotEvaluation(DataOptions, Evaluation):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(FewShotEvaluation):
-    """Measure how well a run's parameters adapt to held-out tasks: zero, one and more steps."""
+    """Adapt a run's parameters to held-out tasks, and measure them before and after each step."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
@@ -85,6 +85,9 @@ class EvaluateOptions(FewShotEvaluation):
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
     """Write a picture of the curve here (.png, .svg or .pdf)."""
+    inner_lr: float | None = None
+    """Inner learning rate, for all steps unless a later one is given; as trained by default, and for a random
+    initialisation the best after one step on as many meta-validation tasks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ class CompareOptions(DataOptions):
     """Adaptation curves of several runs on the same held-out tasks, seeds of one configuration pooled."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
-    """Run directories; those that differ in nothing but the seed are one method."""
+    """Run directories; runs that differ in the seed alone are one method."""
     split: str = "meta-test"
     """meta-train, meta-validation, meta-test, or a JSON file of tasks."""
     tasks: int = 600
@@ -102,9 +105,9 @@ class CompareOptions(DataOptions):
     seed: int = 1
     """Chooses the tasks."""
     choose_at: int = 1
-    """Step after which each method's test-time rate is best on meta-validation tasks."""
+    """Adaptation step at which each method's test-time rate is best on meta-validation tasks."""
     scratch: bool = False
-    """Add an untrained network, its rate chosen with the same care."""
+    """Add an untrained network, its rate chosen in the same way."""
     json: Path | None = None
     """Write the result here; an existing file is overwritten."""
     plot: Path | None = None
@@ -118,7 +121,7 @@ class ExplainOptions:
     plot: Path = Path("explained.png")
     """Write the picture here (.png, .svg or .pdf)."""
     sinusoids: tuple[Path, ...] = ()
-    """Sinusoid runs whose predictions are drawn as well, in a second file beside the first."""
+    """Sinusoid runs whose predictions are drawn in a second file beside the first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,14 +148,6 @@ def _train(arguments: list[str]) -> int:
     program = f"{COMMAND} train {kind.name} {method}"
     where, config = parse_training(rest, program, found.summary, TrainOptions(), default)
     return run_training(kind, method, config, where)
-
-
-def kind_of(run: Path) -> ProblemKind:
-    """What a run was trained on; raises RunError where it is none of the benchmarks."""
-    name = kind_name(run)
-    if name not in KINDS:
-        raise RunError(f"{run}: trained on {name}; expected one of {', '.join(KINDS)}")
-    return KINDS[name]
 
 
 def _resume(arguments: list[str]) -> int:
@@ -185,6 +180,8 @@ def _evaluated(run: Path, options: FewShotEvaluation, progress: Progress) -> dic
     for name in changes:
         if not hasattr(config, name):
             raise ConfigError(f"--{name}: {kind.name} has no such option")
+    if options.ways is not None and not isinstance(config, PretrainOptions):
+        changes["train_ways"] = None  # as --ways: joint training alone takes another number in training
     if options.minibatch is not None:
         changes["minibatch"] = options.minibatch or None
     return evaluate_as(kind, algorithm, run, replace(config, **changes), options, progress)
@@ -199,10 +196,31 @@ def _evaluate(arguments: list[str]) -> int:
     kind_of(options.run)
     from metarl.training.progress import evaluation_progress
 
+    options = _with_rate_from_scratch(options)
     with evaluation_progress() as progress:
         result = _evaluated(options.run, options, progress)
     show_evaluation(result, options)
     return 0
+
+
+def _with_rate_from_scratch(options: EvaluateOptions) -> EvaluateOptions:
+    """The options with a rate for a random initialisation that has none: the trained one's may diverge from there."""
+    from metarl.evaluation.comparison import Method, with_chosen_rate
+
+    _, config = read_config(options.run, kind_of(options.run))
+    given = options.inner_lr is not None or options.later_inner_lr is not None
+    if options.initialisation != "random" or given or options.steps == 0 or isinstance(config, PrototypeOptions):
+        return options
+    budget = {name: getattr(options, name) for name in (*BUDGET, "tasks")}
+    chosen = with_chosen_rate(
+        Method("from scratch", (options.run,), config, "random"),
+        at_step=1,
+        seed=options.seed,
+        log=lambda line: print(line, flush=True),
+        evaluate=evaluate,
+        budget=budget,
+    )
+    return replace(options, inner_lr=chosen.inner_lr, later_inner_lr=chosen.later_inner_lr)
 
 
 def _compare(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Options of the few-shot benchmarks. Imports no torch."""
+"""Options and problem kinds of the few-shot benchmarks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from metarl.config.algorithms import MamlOptions, PretrainOptions, ReptileOption
 from metarl.config.registry import Algorithm, ProblemKind
 from metarl.config.run import NetworkConfig, RunConfig, context_misfits
 from metarl.config.toml import from_mapping, read_toml
+from metarl.core.errors import RunError
+from metarl.runs.directory import kind_name
 
 PRESETS = Path(__file__).parent / "presets"
 COMMAND = "python -m benchmarks.fewshot"
@@ -26,15 +28,16 @@ class FewShotConfig(RunConfig):
     shots: int = 10
     """Support examples of each task, or of each class where there are classes."""
     train_shots: int | None = None
-    """Support examples in training, if another number."""
+    """Support examples in training, if different."""
     queries: int = 10
     """Query examples in training, of each class where there are classes."""
     test_queries: int = 15
-    """Query examples when adaptation is measured."""
+    """Query examples in evaluations."""
     minibatch: int | None = None
-    """Support examples that each adaptation step draws; all of them by default."""
+    """Support examples of each adaptation step, without repetition until all were seen; all of them by default."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Options out of range, each with the values that were expected."""
         for name in ("shots", "train_shots", "queries", "test_queries", "minibatch"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -52,9 +55,11 @@ class SinusoidConfig(FewShotConfig):
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig((40, 40), "relu"))
 
     def task_name(self) -> tuple[str, str | None]:
+        """Data set and variant of the tasks."""
         return "sinusoid", f"{self.variant} {self.shots}-shot"
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Options out of range, each with the values that were expected."""
         yield from super().conflicts()
         yield from context_misfits(self.inner, self.network, "network")
         if self.variant == "reptile":
@@ -70,7 +75,7 @@ class ImagesConfig(FewShotConfig):
     ways: int = 5
     """Classes of each task."""
     train_ways: int | None = None
-    """Classes of each task in training, if another number."""
+    """Classes of each task in training, if different."""
     shots: int = 1
     queries: int = 1
     filters: int = 64
@@ -78,15 +83,16 @@ class ImagesConfig(FewShotConfig):
     halving: Literal["stride", "max-pool"] = "stride"
     """How each layer halves the image."""
     average: bool = True
-    """Average what the last layer leaves of an image over its pixels, rather than flatten it."""
+    """Average the last layer over an image's pixels, rather than flatten it."""
     transductive: bool = True
-    """When adaptation is measured, predict all query examples as one batch, or each beside the support examples."""
+    """In evaluations, predict all query examples as one batch, or each in a batch with the support examples."""
     data: str | None = None
-    """Folder that holds the images; by default what an environment variable says (METARL_OMNIGLOT for omniglot)."""
+    """Folder of the images; for omniglot the environment variable METARL_OMNIGLOT by default."""
     split_seed: int = 1
-    """Chooses the classes of each split, where the data do not."""
+    """Chooses the classes of each split, for data without splits."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Options out of range, each with the values that were expected."""
         yield from super().conflicts()
         for name, least in (("ways", 2), ("train_ways", 2), ("filters", 1)):
             value = getattr(self, name)
@@ -106,6 +112,7 @@ class OmniglotConfig(ImagesConfig):
     """1,200 random characters for training (Vinyals et al. 2016), or the background alphabets (Lake et al. 2015)."""
 
     def task_name(self) -> tuple[str, str | None]:
+        """Data set and variant of the tasks."""
         return "omniglot", f"{self.split} {self.ways}-way {self.shots}-shot"
 
 
@@ -122,6 +129,7 @@ class FolderConfig(ImagesConfig):
     average: bool = False
 
     def task_name(self) -> tuple[str, str | None]:
+        """Data set and variant of the tasks."""
         return f"image-folder {self.data}", f"{self.ways}-way {self.shots}-shot"
 
 
@@ -145,7 +153,10 @@ def _kind(name: str, base: type[FewShotConfig], measure: str) -> ProblemKind:
             continue
         config = type(f"{options.__name__}{base.__name__}", (options, base), {"__doc__": f"{base.__doc__}"})
         algorithms[method] = Algorithm(dataclass(frozen=True)(config), f"metarl.algorithms.{module}", summary)
-    return ProblemKind(name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean")
+    bounds = (0.0, 1.0) if measure == "accuracy" else None
+    return ProblemKind(
+        name, COMMAND, algorithms, base, "benchmarks.fewshot.setups", measure, "examples", "mean", bounds
+    )
 
 
 KINDS = {
@@ -158,15 +169,23 @@ KINDS = {
 }
 
 
+def kind_of(run: Path) -> ProblemKind:
+    """The problem kind that a run was trained on; raises RunError where it is none of the benchmarks."""
+    name = kind_name(run)
+    if name not in KINDS:
+        raise RunError(f"{run}: trained on {name}; expected one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
 def default_config(dataset: str, method: str) -> Any:
-    """The preset of a method on a data set, or the defaults of a method of your own."""
+    """The preset of a method on a data set, or the method's defaults where there is none."""
     config = KINDS[dataset].find(method).config()
     path = PRESETS / f"{dataset}-{method}.toml"
     return from_mapping(config, read_toml(path), str(path)) if path.exists() else config
 
 
 def quick(config: Any) -> Any:
-    """A size that takes a minute, for a look and for tests."""
+    """The same configuration at a size that takes a minute."""
     changes: dict[str, Any] = {"iterations": 200, "checkpoint_every": 100, "validation_tasks": 20}
     if isinstance(config, ImagesConfig):
         changes |= {"filters": 16, "meta_batch_size": min(config.meta_batch_size, 8)}

@@ -20,15 +20,20 @@ EPSILON = 1e-3
 class Conv4:
     """Four blocks of a 3x3 convolution, batch normalisation and ReLU, each halving the image; then a linear head.
 
-    The image is halved by a stride of two (Omniglot in Finn et al. 2017 and Nichol et al. 2018), which rounds up, or by
-    2x2 max-pooling (Vinyals et al. 2016), which rounds down. What is left of it is averaged over its pixels
-    (`average`) or flattened. `outputs` None leaves the head out: the network then embeds images.
-
     Parameters are named `conv.<i>.weight`, shaped as in `torch.nn.Conv2d` (the normalisation's shift is the bias),
-    `norm.<i>.scale`, `norm.<i>.shift`, `head.weight`, `head.bias`. Weights start Glorot-uniform.
+    `norm.<i>.scale`, `norm.<i>.shift`, `head.weight`, `head.bias`. Initial weights are Glorot-uniform.
 
-    Batch normalisation always uses the statistics of the batch at hand, in training and at test time: nothing is
-    accumulated. So what is predicted for an image depends on the other images of its batch.
+    Batch normalisation uses the statistics of the current batch, in training and at test time, and accumulates none.
+    The output for an image therefore depends on the other images of its batch.
+
+    Args:
+        channels: Channels of the images.
+        outputs: Outputs of the head; None leaves it out, and the network embeds images.
+        size: Height and width of the images.
+        filters: Filters of each convolution.
+        halving: A stride of two (Omniglot in Finn et al. 2017 and Nichol et al. 2018), which rounds up, or 2x2
+            max-pooling (Vinyals et al. 2016), which rounds down.
+        average: Average the last layer over pixels, rather than flatten it.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Conv4:
         self.features = filters * (1 if average else size * size)
 
     def initialise(self, key: Key) -> Params:
+        """Untrained parameters, float64."""
         params: Params = {}
         inputs = self.channels
         for i in range(4):
@@ -69,7 +75,7 @@ class Conv4:
     def __call__(
         self, params: TaskParams, inputs: Float[Tensor, "tasks images channels height width"], batches: int = 1
     ) -> Float[Tensor, "tasks images outputs"]:
-        """Outputs for the images of every task, which are `batches` batches of one size, one after another."""
+        """Outputs for the images of every task, which form `batches` consecutive batches of equal size."""
         x = inputs.movedim(2, -1)
         for i in range(4):
             x = convolve(x, params[f"conv.{i}.weight"], 2 if self.halving == "stride" else 1)
@@ -88,9 +94,9 @@ def convolve(
     weight: Float[Tensor, "tasks filters channels 3 3"],
     stride: int,
 ) -> Float[Tensor, "tasks images high wide filters"]:
-    """3x3 convolution with padding 1, each task by its own filters: one matrix product a task over image windows.
+    """3x3 convolution with padding 1 and filters of each task's own: one matrix product a task over image windows.
 
-    Grouped convolutions, which `torch.vmap` makes of this, are several times slower on a CPU.
+    Grouped convolutions, the result of `torch.vmap`, are several times slower on a CPU.
     """
     tasks, images = x.shape[:2]
     if tasks == 1:
@@ -104,8 +110,8 @@ def convolve(
 class _Windows(torch.autograd.Function):
     """The 3x3 windows of padded images: (images, height, width, channels) to (images, high, wide, 9 x channels).
 
-    `F.unfold` keeps channels first, so that each window's copy is made of single numbers, and torch's gradient of
-    slices fills a whole image for each of nine. With channels last a row of a window is one contiguous copy.
+    `F.unfold` keeps channels first, so that windows are copied number by number, and torch's gradient of slices fills a
+    whole image for each of nine. With channels last a row of a window is one contiguous copy.
     """
 
     @staticmethod
@@ -124,7 +130,7 @@ class _Windows(torch.autograd.Function):
 
 
 class _Scattered(torch.autograd.Function):
-    """Windows added up where they came from: the transpose of `_Windows`, and so each is the other's gradient."""
+    """Windows summed into the images they came from: the transpose, and so the gradient, of `_Windows`."""
 
     @staticmethod
     def forward(windows: Tensor, stride: int, shape: tuple[int, int, int, int]) -> Tensor:
@@ -152,7 +158,7 @@ def normalise(
     shift: Float[Tensor, "tasks channels"],
     batches: int,
 ) -> Tensor:
-    """Batch normalisation by the statistics of each of a task's batches (Ioffe and Szegedy 2015, algorithm 1)."""
+    """Batch normalisation with the statistics of each batch of a task (Ioffe and Szegedy 2015, algorithm 1)."""
     parts = x.reshape(len(x), batches, -1, x.shape[-1])
     variance, mean = _Moments.apply(parts)
     # One multiplication and one addition an element: the channel's factors are combined first.
@@ -161,10 +167,9 @@ def normalise(
 
 
 class _Moments(torch.autograd.Function):
-    """Variance and mean over the last axis but one, which stays as an axis of one.
+    """Variance and mean over the last axis but one, which is kept with size one.
 
-    `torch.var_mean` goes through memory a channel at a time where channels come last, some ten times slower than two
-    passes over it.
+    With channels last, `torch.var_mean` reads memory a channel at a time and is some ten times slower than two passes.
     """
 
     @staticmethod

@@ -1,7 +1,8 @@
-"""Where pre-training, MAML and Reptile put the initialisation, and why: computed on quadratic tasks by the learners.
+"""A picture of the initialisations that pre-training, MAML and Reptile find on quadratic tasks.
 
-A task's loss is 1/2 (x - c)^T H (x - c). One is sharp and one is flat. Pre-training sits near the sharp one, whose
-loss counts most; but one gradient step deals with the sharp task from anywhere, so MAML moves towards the flat one.
+A task's loss is 1/2 (x - c)^T H (x - c). One task is sharp and one is flat. Pre-training ends near the minimum of the
+sharp task, whose loss dominates the sum. One gradient step solves the sharp task from anywhere, so MAML moves towards
+the minimum of the flat one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.fewshot.cli import kind_of
+from benchmarks.fewshot.configs import kind_of
 from benchmarks.fewshot.setups import Sinusoids
 from metarl.adaptation.adapter import adapt_step, initial_state, replay
 from metarl.adaptation.gradient import GradientDescent, gradient_adapter
@@ -40,7 +41,7 @@ ITERATIONS = 400
 
 
 class Quadratics(NamedTuple):
-    """Tasks with quadratic losses, as a problem. The data of every step is the task itself."""
+    """Tasks with quadratic losses, as a `Problem` without data."""
 
     hessians: Tensor
     """(tasks, size, size)"""
@@ -49,15 +50,18 @@ class Quadratics(NamedTuple):
 
     @property
     def tasks(self) -> Tasks:
+        """All tasks, by number."""
         return {"index": np.arange(len(self.minima))}
 
     def inner_loss(self, params: TaskParams, data: Any = None) -> Tensor:
-        pseudo_gradient = params["x"] - self.minima
-        return 0.5 * torch.einsum("ti,tij,tj->t", pseudo_gradient, self.hessians, pseudo_gradient)
+        """Loss (tasks,) of every task at its own parameters."""
+        offset = params["x"] - self.minima
+        return 0.5 * torch.einsum("ti,tij,tj->t", offset, self.hessians, offset)
 
     outer_loss = inner_loss
 
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
+        """No data; the performance is the negative loss."""
         losses = self.inner_loss(params)
         return Collected(None, -losses, torch.zeros(len(losses), dtype=torch.int64), -losses)
 
@@ -72,7 +76,7 @@ IN_A_PLANE = Quadratics(
 
 
 def initialisations(problem: Quadratics) -> dict[str, Params]:
-    """Where each outer update converges to, by metarl's own algorithms."""
+    """The parameters that each of metarl's outer updates converges to."""
     adam = AdamConfig(lr=0.05, decay="linear")
     once = InnerConfig(lr=RATE)
     chosen: dict[str, tuple[Any, Any]] = {
@@ -102,7 +106,7 @@ def path(problem: Quadratics, theta: Params, steps: int) -> Tensor:
 
 
 def losses_along(problem: Quadratics, places: Tensor) -> Tensor:
-    """Loss of every task at every place of a path (steps + 1, tasks)."""
+    """Loss (steps + 1, tasks) of every task along a path."""
     return torch.stack([problem.inner_loss({"x": at}) for at in places])
 
 
@@ -143,14 +147,14 @@ def explain(plot: Path, runs: Sequence[Path] = ()) -> None:
     _draw_directions(axes[1, 1])
     save_figure(figure, plot)
     print(f"saved {plot}")
-    print(_told(on_a_line))
+    print(_loss_table(on_a_line))
     if runs:
         beside = plot.with_name(f"{plot.stem}-sinusoids{plot.suffix}")
         save_figure(_sinusoids(runs), beside)
         print(f"saved {beside}")
 
 
-def _told(found: dict[str, Params]) -> str:
+def _loss_table(found: dict[str, Params]) -> str:
     lines = ["mean loss on the line, before and after one step:"]
     for name, theta in found.items():
         means = losses_along(ON_A_LINE, path(ON_A_LINE, theta, 1)).mean(1).tolist()
@@ -159,7 +163,7 @@ def _told(found: dict[str, Params]) -> str:
 
 
 def _draw_curves(axes: Any, found: dict[str, Params]) -> None:
-    """The tasks' losses over the parameter; where each method starts, and where one step takes it."""
+    """The tasks' losses over the parameter, each method's initialisation, and one step from it."""
     grid = torch.linspace(-2, 2, 201, dtype=torch.float64)
     for task, name in enumerate(("sharp task", "flat task")):
         values = [float(ON_A_LINE.inner_loss({"x": x.expand(2, 1)})[task]) for x in grid]
@@ -179,7 +183,7 @@ def _draw_curves(axes: Any, found: dict[str, Params]) -> None:
 
 
 def _draw_losses(axes: Any, found: dict[str, Params]) -> None:
-    """Mean loss after several numbers of steps: pre-training is best before adaptation, and not after it."""
+    """Mean loss before and after adaptation: pre-training is best before it, and not after it."""
     for number, (name, theta) in enumerate(found.items()):
         means = losses_along(ON_A_LINE, path(ON_A_LINE, theta, max(STEPS))).mean(1)
         axes.plot(STEPS, [float(means[step]) for step in STEPS], marker="o", color=f"C{number + 2}", label=name)
@@ -234,7 +238,7 @@ def _sinusoids(runs: Sequence[Path]) -> Any:
         x = grid.to(setup.dtype)
         axes.plot(grid[0, :, 0], setup.true_curve(tasks, x)[0, :, 0], "k", label="true curve")
         for step in range(11):
-            data = problem.collect(at.params, tasks, Key(step)).data
+            data = problem.collect(at.params, tasks, Key(0).at_step(step)).data
             if step in (0, 1, 10):
                 axes.plot(grid[0, :, 0], setup.model(at.params, x)[0, :, 0].detach(), label=f"after {step} steps")
             if step == 0:

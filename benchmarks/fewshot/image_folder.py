@@ -1,4 +1,4 @@
-"""Any folder of class folders with PNG or JPEG files, miniImageNet for one."""
+"""Few-shot data from a folder of class folders with PNG or JPEG files, such as miniImageNet."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from benchmarks.fewshot.cache import cached
-from benchmarks.fewshot.images import ImageSet
+from benchmarks.fewshot.images import ImageSet, cached
 from metarl.core.errors import ConfigError
 
 PARTS = {"train": "meta-train", "val": "meta-validation", "test": "meta-test"}
 SUFFIXES = (".png", ".jpg", ".jpeg")
 SHARES = (0.64, 0.80)
-"""Of the classes, where the folder does not divide them: training up to the first, validation up to the second."""
+"""Shares of the classes, for a folder without splits: training up to the first, validation up to the second."""
 
 
 def load(data: str | None, *, size: int, colour: bool) -> ImageSet:
@@ -42,7 +41,7 @@ def load(data: str | None, *, size: int, colour: bool) -> ImageSet:
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
-    """Class folders by name, the part they belong to first where there are parts."""
+    """Class folders by name; the name begins with the split's folder where there are splits."""
     if not root.is_dir():
         raise ConfigError(f"--data = {root}: not a folder; expected one with class folders")
     parts = [part for part in PARTS if (root / part).is_dir()]
@@ -63,7 +62,7 @@ def _pixels(path: Path, size: int, colour: bool) -> np.ndarray:
 
 
 def splits(images: ImageSet, seed: int) -> dict[str, np.ndarray]:
-    """Class numbers of each split: as the folder divides them, or 64, 16 and 20 % at random."""
+    """Class numbers of each split: the folder's own splits, or 64, 16 and 20 % at random."""
     part_of = np.array([name.split("/")[0] if "/" in name else "" for name in images.names])
     if (part_of != "").all():
         return {split: np.flatnonzero(part_of == part) for part, split in PARTS.items()}

@@ -1,17 +1,20 @@
-"""Images in classes, and the few-shot tasks that are made of them."""
+"""Images in classes, few-shot tasks made of them, and a cache of decoded images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from benchmarks.fewshot.draws import seeds_of
-from benchmarks.fewshot.supervised import Examples
-from metarl.core.errors import ConfigError
+from benchmarks.fewshot.supervised import Examples, draw_seeds
+from metarl.core.errors import ConfigError, RunError
 from metarl.core.prng import fold, uniform
 from metarl.families.splits import check_split
 from metarl.families.tasks import Tasks
@@ -21,7 +24,7 @@ class ImageSet(NamedTuple):
     """Images of all classes, one class after another; `rotations` multiplies the classes."""
 
     images: np.ndarray
-    """uint8 (images, channels, height, width), often a file that is read where it is needed."""
+    """uint8 (images, channels, height, width), often a memory-mapped file."""
     sizes: np.ndarray
     """Images of each class."""
     names: list[str]
@@ -30,6 +33,7 @@ class ImageSet(NamedTuple):
 
     @property
     def classes(self) -> int:
+        """Number of classes, rotated ones included."""
         return len(self.sizes) * self.rotations
 
 
@@ -47,9 +51,11 @@ class ClassSplits:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the splits."""
         return tuple(self.classes)
 
     def sample(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split."""
         check_split(split, self.classes)
         classes, ways = self.classes[split], self.ways[split]
         return {
@@ -59,7 +65,7 @@ class ClassSplits:
 
 
 def task_space(images: ImageSet, ways: int) -> spaces.Dict:
-    """The classes of a task, in the order of their labels, and which of their images are drawn."""
+    """The classes of a task, in the order of their labels, and the draw of their images."""
     return spaces.Dict(
         {
             "classes": spaces.Box(0, images.classes - 1, (ways,), np.int64),
@@ -87,9 +93,9 @@ def draw(tasks: Tasks, images: ImageSet, *, shots: int, queries: int, dtype: tor
     n, ways = classes.shape
     starts = np.concatenate([[0], images.sizes.cumsum()[:-1]])
     base, turns = np.divmod(classes, images.rotations)
-    # A uniform number for each image of the largest class; those that a smaller class lacks come last.
+    # A uniform number for each image of the largest class; numbers beyond a smaller class are sorted last.
     largest = int(images.sizes.max())
-    seeds = fold(seeds_of(tasks)[:, None], torch.arange(ways))
+    seeds = fold(draw_seeds(tasks)[:, None], torch.arange(ways))
     keys = uniform(fold(seeds[..., None], torch.arange(largest))).numpy()
     keys[np.arange(largest) >= images.sizes[base][..., None]] = 2
     chosen = starts[base][..., None] + keys.argsort(-1)[..., : shots + queries]
@@ -105,3 +111,41 @@ def draw(tasks: Tasks, images: ImageSet, *, shots: int, queries: int, dtype: tor
         pixels[:, :, shots:].flatten(1, 2),
         labels[:, :, shots:].flatten(1, 2),
     )
+
+
+def cached(
+    name: str, sources: Sequence[Path], decode: Callable[[], tuple[np.ndarray, list[str]]]
+) -> tuple[np.ndarray, list[str]]:
+    """Images (n, channels, height, width) and the class of each, as `decode` returns them; cached on disk.
+
+    The images are one .npy file that is memory-mapped, the classes a .json file beside it, in $METARL_CACHE (by default
+    ~/.cache/metarl). Images are decoded again when the path, size or modification time of a source changes.
+
+    Raises:
+        RunError: The cache cannot be written, or is damaged.
+    """
+    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
+    digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("METARL_CACHE", Path.home() / ".cache" / "metarl"))
+    pixels, labels = folder / f"{name}-{digest}.npy", folder / f"{name}-{digest}.json"
+    if not (pixels.is_file() and labels.is_file()):
+        images, names = decode()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _replace(pixels, lambda path: np.save(path, images))
+            _replace(labels, lambda path: path.write_text(json.dumps(names), encoding="utf-8"))
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be written: {error.strerror}; set METARL_CACHE to another folder"
+            ) from None
+    try:
+        return np.load(pixels, mmap_mode="r", allow_pickle=False), json.loads(labels.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{pixels}: damaged: {error}; delete it to decode again") from None
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a temporary file and rename it, so that two processes can decode at once."""
+    staged = path.with_name(f".{os.getpid()}-{path.name}")
+    write(staged)
+    os.replace(staged, path)

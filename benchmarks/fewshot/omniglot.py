@@ -10,19 +10,18 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from benchmarks.fewshot.cache import cached
-from benchmarks.fewshot.images import ImageSet
+from benchmarks.fewshot.images import ImageSet, cached
 from metarl.core.errors import ConfigError
 
 SIZE = 28
 ARCHIVES = ("images_background.zip", "images_evaluation.zip")
 EXPECTED = "expected a folder with Omniglot's two archives, images_background.zip and images_evaluation.zip"
 TRAINING, VALIDATION, ALL = 1200, 100, 1623
-"""Characters that Vinyals et al. train on, those of them that validate (Finn et al. 2017), and all of them."""
+"""Training characters of Vinyals et al., those of them for validation (Finn et al. 2017), and all characters."""
 
 
 def load(data: str | None) -> ImageSet:
-    """The drawings, ink as 255; decoded once. Raises ConfigError where an archive is missing or damaged."""
+    """The drawings, ink as 255, from the cache; raises ConfigError where an archive is missing or damaged."""
     if data is None:
         raise ConfigError(f"--data is missing, and METARL_OMNIGLOT is not set; {EXPECTED}")
     paths = [Path(data) / name for name in ARCHIVES]
@@ -36,7 +35,7 @@ def load(data: str | None) -> ImageSet:
 
 
 def _decoded(paths: list[Path]) -> tuple[np.ndarray, list[str]]:
-    """All drawings in order of their characters, and the character of each."""
+    """All drawings, sorted by character, and the character of each."""
     found: list[tuple[str, np.ndarray]] = []
     for path in paths:
         try:
@@ -59,10 +58,14 @@ def _pixels(data: bytes) -> np.ndarray:
 
 
 def splits(images: ImageSet, kind: Literal["characters", "alphabets"], seed: int) -> dict[str, np.ndarray]:
-    """Class numbers, all rotations included, of each split.
+    """Class numbers of each split, all rotations included.
 
-    `characters`: 1,100 random characters train, 100 validate and 423 test (in proportion where there are fewer).
-    `alphabets`: those of the evaluation archive test; a tenth of the background's alphabets validate.
+    Args:
+        images: The drawings.
+        kind: `characters`: 1,100 random characters for training, 100 for validation and 423 for test (in proportion
+            where there are fewer). `alphabets`: the evaluation archive for test, a tenth of the background's alphabets
+            for validation, the others for training.
+        seed: Chooses the characters, or the alphabets of validation.
     """
     rng = np.random.default_rng(seed)
     n = len(images.names)

@@ -1,4 +1,4 @@
-"""The few-shot benchmarks as workloads of metarl's training, evaluation and comparison."""
+"""The setups of the few-shot benchmarks, for metarl's training, evaluation and comparison."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from metarl.families.tasks import Tasks
 from metarl.rl.networks import ContextNetwork, Network, StackedMLP
 
 PIXELS_AT_ONCE = 1_000_000
-"""Of all images that an evaluation shows to the network in one call; a pixel takes about a kilobyte there."""
+"""Pixels of all images in one call of the network in evaluations; a pixel takes about a kilobyte of memory."""
 
 
 class FewShot(ABC):
-    """What all few-shot benchmarks have in common."""
+    """Base class of the few-shot setups."""
 
     model: Model
     splits: Splits
@@ -60,6 +60,7 @@ class FewShot(ABC):
         self.dtype, self.device = DTYPES[config.dtype], torch.device(config.device)
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
+        """Draw n tasks of a split."""
         return self.splits.sample(n, split, rng)
 
     @abstractmethod
@@ -67,7 +68,7 @@ class FewShot(ABC):
         """Examples of every task, on the CPU."""
 
     def draw_with(self, *, training: bool) -> Callable[[Tasks], Examples]:
-        """The draw of training, or that of measurements."""
+        """The function that draws a task's examples, in the number of training or of evaluations."""
         config = self.config
         shots = (config.train_shots or config.shots) if training else config.shots
         queries = config.queries if training else config.test_queries
@@ -78,24 +79,28 @@ class FewShot(ABC):
         return drawn
 
     def adapter(self, lr: float | None = None, later_lr: float | None = None) -> GradientDescent:
-        """Gradient steps by the options of the inner loop, at other rates where they are given."""
+        """The adapter of the configuration, at other learning rates where they are given."""
         return gradient_adapter(self.config.inner, lr, later_lr)
 
     @abstractmethod
-    def problem(self, *, training: bool) -> Supervised: ...
+    def problem(self, *, training: bool) -> Supervised:
+        """The problem of training, or that of evaluations."""
 
     def at_test(self, theta: Params, key: Key) -> Params:
+        """The parameters that adaptation to held-out tasks starts with."""
         return theta
 
     def facts(self) -> dict[str, Any]:
+        """Further entries of the run's manifest: none."""
         return {}
 
     @property
     def support(self) -> int:
-        """Support examples of a task when adaptation is measured."""
+        """Support examples of a task in evaluations."""
         return self.config.shots
 
     def budget(self, steps: int) -> dict[str, Any]:
+        """Examples that each adaptation step uses, for the result of an evaluation."""
         seen = min(self.config.minibatch or self.support, self.support)
         return {
             "budget": f"{seen} of {self.support} support examples",
@@ -105,14 +110,15 @@ class FewShot(ABC):
         }
 
     @abstractmethod
-    def protocol(self) -> Mapping[str, Any]: ...
+    def protocol(self) -> Mapping[str, Any]:
+        """The protocol of the tasks, for the result of an evaluation."""
 
     def close(self) -> None:  # noqa: B027 (nothing to override)
-        """Nothing is held."""
+        """Release nothing: no resources are held."""
 
 
 class Sinusoids(FewShot):
-    """Regression of sine curves by a multi-layer perceptron, with context parameters where CAVIA asks for them."""
+    """Regression of sine curves by a multi-layer perceptron, with context parameters for CAVIA."""
 
     def __init__(self, config: SinusoidConfig) -> None:
         super().__init__(config)
@@ -124,9 +130,11 @@ class Sinusoids(FewShot):
         self.model: Network = ContextNetwork(layers, size) if size else layers
 
     def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
+        """Examples of every task, on the CPU."""
         return sinusoids.draw(tasks, shots=shots, queries=queries, variant=self.config.variant, dtype=self.dtype)
 
     def problem(self, *, training: bool) -> Supervised:
+        """The problem of training, or that of evaluations."""
         draw = self.draw_with(training=training)
         return Supervised(self.model, draw, squared_error, negative_squared_error, minibatch=self.config.minibatch)
 
@@ -135,6 +143,7 @@ class Sinusoids(FewShot):
         return sinusoids.curve(tasks, x, self.config.variant)
 
     def protocol(self) -> Mapping[str, Any]:
+        """The protocol of the tasks, for the result of an evaluation."""
         return {"task": sinusoids.PROTOCOLS[self.config.variant]}
 
 
@@ -163,12 +172,22 @@ class Images(FewShot):
         )
 
     def draw(self, tasks: Tasks, *, shots: int, queries: int) -> Examples:
+        """Examples of every task, on the CPU."""
         return images.draw(tasks, self.images, shots=shots, queries=queries, dtype=self.dtype)
 
     def problem(self, *, training: bool) -> Supervised:
+        """The problem of training, or that of evaluations."""
         draw = self.draw_with(training=training)
+        transductive = self.config.transductive or training
         if self.embeds:
-            return Prototypes(self.model, draw, cross_entropy, accuracy, tasks_at_once=self._tasks_at_once())
+            return Prototypes(
+                self.model,
+                draw,
+                cross_entropy,
+                accuracy,
+                transductive=transductive,
+                tasks_at_once=self._tasks_at_once(),
+            )
         if self.pools and training:
             among_all = relabelled(draw, lambda tasks: np.searchsorted(self.training_classes, tasks["classes"]))
             return Pooled(self.model, among_all, cross_entropy, accuracy)
@@ -179,20 +198,20 @@ class Images(FewShot):
             cross_entropy,
             accuracy,
             minibatch=config.minibatch,
-            transductive=config.transductive or training,
+            transductive=transductive,
             tasks_at_once=self._tasks_at_once(),
         )
 
     def _tasks_at_once(self) -> int:
-        """How many tasks an evaluation adapts to at a time: as many as a gigabyte or so has room for."""
+        """Number of tasks that an evaluation adapts to at a time, limited by memory of about a gigabyte."""
         queries = self.config.ways * self.config.test_queries
         seen = self.support + queries if self.config.transductive else queries * (self.support + 1)
         return max(1, PIXELS_AT_ONCE // (seen * self.images.images.shape[-1] ** 2))
 
     def at_test(self, theta: Params, key: Key) -> Params:
-        """A classifier of all training classes gets a new head for the classes of a task.
+        """The parameters that adaptation starts with: a classifier of all training classes gets a new head.
 
-        Joint training takes no inner step, so what the inner rule remembers is as untrained as the head.
+        Joint training takes no adaptation step, so the inner optimiser's state is as untrained as the head.
         """
         if not self.pools or self.embeds:
             return theta
@@ -202,18 +221,21 @@ class Images(FewShot):
 
     @property
     def support(self) -> int:
+        """Support examples of a task in evaluations."""
         return self.config.ways * self.config.shots
 
     def protocol(self) -> Mapping[str, Any]:
+        """The protocol of the tasks, for the result of an evaluation."""
+        together = "in one batch with the support examples" if self.embeds else "in one batch"
         return {
             "classes": {name: len(numbers) for name, numbers in self.splits.classes.items()},
             "batch_normalisation": "statistics of the batch at hand",
-            "query": "in one batch (transductive)" if self.config.transductive else "each beside the support examples",
+            "query": f"{together} (transductive)" if self.config.transductive else "each beside the support examples",
         }
 
 
 def setup(config: FewShotConfig) -> FewShot:
-    """The workload of a configuration; raises ConfigError where the data are missing or too few."""
+    """The setup of a configuration; raises ConfigError where the data are missing or too few."""
     if isinstance(config, SinusoidConfig):
         return Sinusoids(config)
     if isinstance(config, OmniglotConfig):

@@ -1,4 +1,4 @@
-"""Sinusoid regression: y = A sin(x - phase), a few points of which are given."""
+"""Sinusoid regression: y = A sin(x - phase) from a few of its points."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from benchmarks.fewshot.draws import seeds_of
-from benchmarks.fewshot.supervised import Examples
+from benchmarks.fewshot.supervised import Examples, draw_seeds
 from metarl.core.prng import fold, uniform
 from metarl.families.tasks import Tasks
 
 GRID = 50
-"""Points on which Reptile's variant is trained and judged."""
+"""Points of the grid on which Reptile's variant is trained and evaluated."""
 
 PROTOCOLS = {
     "finn17": "amplitude U[0.1, 5], phase U[0, pi], x U[-5, 5], y = A sin(x - phase) (Finn et al. 2017; CAVIA's too)",
@@ -24,7 +23,7 @@ PROTOCOLS = {
 
 
 def task_space(variant: str) -> spaces.Dict:
-    """Amplitude and phase of a curve, and which of its points are drawn."""
+    """Amplitude and phase of a curve, and the draw of its points."""
     phase = math.pi if variant == "finn17" else 2 * math.pi
     return spaces.Dict(
         {
@@ -43,7 +42,7 @@ def curve(tasks: Tasks, x: torch.Tensor, variant: str) -> torch.Tensor:
 
 def draw(tasks: Tasks, *, shots: int, queries: int, variant: str, dtype: torch.dtype) -> Examples:
     """Support and query points of every task, on the CPU."""
-    seeds = seeds_of(tasks)
+    seeds = draw_seeds(tasks)
     if variant == "finn17":
         x = 10 * uniform(fold(seeds[:, None], torch.arange(shots + queries))) - 5
         support, query = x[:, :shots], x[:, shots:]

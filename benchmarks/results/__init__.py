@@ -1,1 +1,1 @@
-"""One script a published table."""
+"""Tables of published results: `python -m benchmarks.results NAME`, a module for each."""

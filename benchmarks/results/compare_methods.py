@@ -1,30 +1,30 @@
 """All methods at equal data and equal tuning: the tables of docs/comparison.md.
 
 For each family and method the outer rate (geometric grid, factor 3) and then the inner rate of training (factor 2) are
-searched on meta-validation tasks with a seed of their own, each grid extended until the best is inside; every trial is
-scored at its own best test-time rate. Where scores depend much on the seed, the two best trials are repeated with more
-seeds and the better mean wins. The winner is trained with every seed and evaluated on held-out tasks. Runs that are
-there are used again, so a stopped table goes on where it was.
+searched on meta-validation tasks with a seed of their own. Each grid is extended until its best rate is inside; every
+trial is measured at its own best test-time rate. Where results depend much on the seed, the two best trials are
+repeated with more seeds and the better mean wins. The winner is trained with every seed and evaluated on held-out
+tasks. Finished runs are used again, so a stopped table continues where it was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
-import tyro
 
 from benchmarks.results.finished_run import finished_run
-from benchmarks.results.methods import SUITES, Method, Suite, methods_on
+from benchmarks.results.methods import ESTIMATORS, METHODS, SUITES, Method, Suite, methods_on
 from metarl.api import evaluate
 from metarl.config.run import TrainConfig
 from metarl.config.toml import to_mapping
-from metarl.core.errors import Divergence
+from metarl.console import parse
+from metarl.core.errors import ConfigError, Divergence, nearest
 from metarl.core.numbers import finite_list, write_json
 from metarl.evaluation.comparison import VALIDATION_EPISODES, VALIDATION_TASKS, choose_rate, compare, with_chosen_rate
 from metarl.evaluation.comparison import Method as ComparedMethod
@@ -35,30 +35,30 @@ VALIDATION_SEED = 1000
 FINALISTS = 2
 STEPS = 3
 TRIALS = 5
-"""Of each grid at most; a search that ends on its edge says so."""
+"""Most trials of a grid; the table names the searches that end at the edge."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the tables."""
+    """Compare all methods at equal data and equal tuning: a table a family."""
 
     out: Path = Path("runs/compare")
     """Runs and results go to OUT/<family>."""
     families: tuple[str, ...] = tuple(SUITES)
-    """Which tables to make."""
+    """Families, a table for each."""
     methods: tuple[str, ...] = ()
-    """Which rows; all by default."""
+    """Rows of the tables; all by default."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Training seeds."""
     tasks: int = 100
     """Held-out tasks."""
     quick: bool = False
-    """A hundredth of the budget, two seeds, two trials a grid: shows that it runs, proves nothing."""
+    """A hundredth of the budget, two seeds, two trials a grid: a check of the program without meaning as a result."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The rates that did best on meta-validation tasks, and what was tried."""
+    """The best rates on meta-validation tasks, and all trials."""
 
     outer: float
     inner: float
@@ -68,7 +68,7 @@ class Tuned:
 
 
 def folder(name: str) -> str:
-    """A method's name as a path."""
+    """The folder name of a method."""
     return name.lower().replace(", ", "-").replace(" ", "-")
 
 
@@ -79,7 +79,7 @@ def trained(place: Path, method: Method, suite: Suite, rates: tuple[float, float
     return finished_run(place / f"{outer:.4g}-{inner:.4g}-seed-{seed}", method.algorithm, config)
 
 
-def score_of(run: Path, config: TrainConfig) -> float:
+def performance_of(run: Path, config: TrainConfig) -> float:
     """Return after one step on meta-validation tasks, at the best test-time rate unless the rates were learned."""
     chosen = with_chosen_rate(ComparedMethod(run.name, (run,), config), at_step=1, seed=VALIDATION_SEED, log=_silent)
     if chosen.tried:
@@ -92,42 +92,42 @@ def score_of(run: Path, config: TrainConfig) -> float:
 
 
 def _silent(line: str) -> None:
-    """Trials report one line each, not one a rate."""
+    """No line for each rate: a trial prints one line."""
 
 
 def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
     """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
     first, *further = suite.tuning_seeds
-    scores: dict[tuple[float, float], float] = {}
+    known: dict[tuple[float, float], float] = {}
 
     def trial(outer: float, inner: float, seed: int) -> float:
         try:
             run = trained(place, method, suite, (outer, inner), seed)
-            found = score_of(run, method.configuration(suite, outer, inner))
+            found = performance_of(run, method.configuration(suite, outer, inner))
         except Divergence:
             found = float("-inf")
         print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}, seed {seed}: {found:.2f}", flush=True)
         return found
 
-    def score(outer: float, inner: float) -> float:
-        if (outer, inner) not in scores:
-            scores[outer, inner] = trial(outer, inner, first)
-        return scores[outer, inner]
+    def performance(outer: float, inner: float) -> float:
+        if (outer, inner) not in known:
+            known[outer, inner] = trial(outer, inner, first)
+        return known[outer, inner]
 
     inner = suite.inner_lr * method.inner_factor
-    outer, outer_tried = choose_rate(lambda rate: score(rate, inner), method.outer_start, factor=3.0, most=most)
+    outer, outer_tried = choose_rate(lambda rate: performance(rate, inner), method.outer_start, factor=3.0, most=most)
     tried = {"outer": outer_tried}
     if suite.tunes_inner_lr and not method.learns_rate_at_test_time:
-        inner, tried["inner"] = choose_rate(lambda rate: score(outer, rate), inner, most=most)
+        inner, tried["inner"] = choose_rate(lambda rate: performance(outer, rate), inner, most=most)
     best = {"outer": outer, "inner": inner}
     trials = {
         name: dict(zip((f"{rate:.4g}" for rate in of), finite_list(of.values()), strict=True))
         for name, of in tried.items()
     }
     if further:
-        finalists = sorted(scores, key=lambda rates: scores[rates])[-FINALISTS:]
+        finalists = sorted(known, key=lambda rates: known[rates])[-FINALISTS:]
         means = {
-            rates: float(np.mean([scores[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
+            rates: float(np.mean([known[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
         }
         outer, inner = max(means, key=lambda rates: means[rates])
         trials["finals"] = dict(zip((f"{o:.4g}, {i:.4g}" for o, i in means), finite_list(means.values()), strict=True))
@@ -168,20 +168,27 @@ def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out:
 
 
 def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> str:
-    """Means at each step; interquartile means over seeds x tasks, with 95 % intervals, at the first and the last."""
+    """Means at each step; at the first and the last the interquartile mean over tasks, averaged over seeds.
+
+    Its 95 % intervals are those for these tasks and for new tasks; the worst seed and the deviation over seeds follow.
+    """
     points = STEPS + 1
     means = " | ".join(f"mean {step}" for step in range(points))
     lines = [
-        f"| method | {means} | IQM 1 | IQM {STEPS} | test rate | steps, seconds |",
-        "|---|" + "---|" * (points + 4),
+        f"| method | {means} | "
+        + " | ".join(f"IQM {step} (these tasks; new tasks) | worst seed, sd {step}" for step in (1, STEPS))
+        + " | test rate | steps, seconds |",
+        "|---|" + "---|" * (points + 6),
     ]
     ranked = sorted(result["methods"], key=lambda entry: -_number(entry["return"]["mean"][1]))
     for entry in ranked:
         curve = entry["return"]
         cells = [f"{_number(mean):.1f}" for mean in curve["mean"]]
         for step in (1, STEPS):
-            iqm, low, high = (_number(curve[name][step]) for name in ("iqm", "ci95_low", "ci95_high"))
-            cells.append(f"{iqm:.1f} ({low:.1f} to {high:.1f})")
+            names = ("iqm", "ci95_low", "ci95_high", "new_tasks_low", "new_tasks_high", "worst_seed", "seed_sd")
+            iqm, low, high, new_low, new_high, worst, sd = (_number(curve[name][step]) for name in names)
+            cells.append(f"{iqm:.1f} ({low:.1f} to {high:.1f}; {new_low:.1f} to {new_high:.1f})")
+            cells.append(f"{worst:.1f}, {sd:.1f}")
         rate = "learned" if entry["inner_lr"] is None else f"{entry['inner_lr']:.3g}"
         seconds = result["seconds"].get(entry["label"])
         spent = (
@@ -189,7 +196,7 @@ def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> st
         )
         lines.append(f"| {entry['label']} | " + " | ".join(cells) + f" | {rate} | {spent} |")
     for name, values in published.items():
-        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 5))
+        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 7))
     return "\n".join(lines)
 
 
@@ -197,8 +204,15 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def main(options: Options) -> None:
-    """Make the tables, one family after the other."""
+def main(arguments: Sequence[str]) -> None:
+    """Make the tables with a command line."""
+    make_tables(parse(Options, list(arguments), "python -m benchmarks.results compare-methods"))
+
+
+def make_tables(options: Options) -> None:
+    """Make the tables, one family after the other; raises ConfigError for an unknown family or method."""
+    _check_known("--families", options.families, SUITES)
+    _check_known("--methods", options.methods, METHODS | ESTIMATORS)
     for family in options.families:
         started = time.perf_counter()
         suite = SUITES[family]
@@ -213,8 +227,10 @@ def main(options: Options) -> None:
         print(f"\n{family}, {options.tasks} held-out tasks, seeds {', '.join(map(str, options.seeds))}:\n")
         print(markdown(result, suite.published))
         print(f"\nbest rate at the edge of its grid: {edges or 'none'}")
-        print(f"{(time.perf_counter() - started) / 60:.1f} minutes (runs that were there already cost nothing)\n")
+        print(f"{(time.perf_counter() - started) / 60:.1f} minutes (without the runs that were finished before)\n")
 
 
-if __name__ == "__main__":
-    main(tyro.cli(Options))
+def _check_known(option: str, names: Sequence[str], valid: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in valid:
+            raise ConfigError(f"{option} = {name}: unknown{nearest(name, valid)}")

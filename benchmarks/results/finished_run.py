@@ -1,4 +1,4 @@
-"""Runs that the tables are made of: what is there is used, what was begun is finished."""
+"""Runs of the tables: finished ones are used again, begun ones are finished."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metarl.training.start import train
 
 
 def finished_run(place: Path, algorithm: str, config: TrainConfig, report: Reporter | None = None) -> Path:
-    """The finished run of a configuration, trained now if it is not there; a signal ends the program."""
+    """The run of a configuration, trained or finished now where necessary; a signal ends the program."""
     outcome = train(algorithm, config, place, or_resume=True, report=report)
     if outcome.signal is not None:
         raise SystemExit(128 + outcome.signal)

@@ -1,21 +1,21 @@
 """2-D navigation under the protocol of Finn et al. (2017), figure 4: the table of docs/results.md.
 
-Trains `--config finn17-navigation2d` for every seed (a run that is there is used, or finished), evaluates on 40
-held-out goals, and prints a row a method, as Markdown, beside the published ones. Three ways of counting an
-adaptation step's 4,000 samples are shown, because they differ by as much as the gap that is to be explained. The
-published random initialisation is a tanh network, where all trained ones are ReLU; both have a row.
+Trains `--config finn17-navigation2d` for every seed (finished runs are used again), evaluates on 40 held-out goals, and
+prints a row a method, as Markdown, beside the published ones. The table has three ways of counting an adaptation step's
+4,000 samples, because they differ by as much as the gap to the published results. The published random initialisation
+is a tanh network, where all trained ones are ReLU; both have a row.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import tyro
 
 import metarl
 from benchmarks.results.finished_run import finished_run
@@ -23,8 +23,10 @@ from metarl.adaptation.curve import adaptation_curve
 from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.parameters import as_trained
 from metarl.config.algorithms import MamlTrpoConfig
+from metarl.config.evaluation import Evaluation
 from metarl.config.registry import REINFORCEMENT_LEARNING
 from metarl.config.toml import load_preset
+from metarl.console import parse
 from metarl.core.machine import keep_freed_memory
 from metarl.core.numbers import write_json
 from metarl.core.params import TaskParams
@@ -53,7 +55,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the table."""
+    """Reproduce 2-D navigation of Finn et al. (2017), figure 4: train every seed, evaluate, print the table."""
 
     out: Path = Path("runs/finn17")
     """Runs go to OUT/<seed> and OUT/oracle; the numbers to OUT/table.json."""
@@ -68,14 +70,15 @@ class Options:
 class FirstToFinish(ReinforcementLearning):
     """Counts samples as the published code does, which favours short episodes.
 
-    Forty environments run side by side, each starting a new episode when one ends, until the episodes that have
-    *ended* hold 4,000 transitions; those still under way are thrown away. A long episode that began late is
-    therefore never counted, and near the goal short episodes are the good ones.
+    Forty sub-environments run in parallel, each starting a new episode when one ends, until the episodes that have
+    *ended* hold 4,000 transitions; unfinished episodes are dropped. A long episode that began late is therefore never
+    counted, and near the goal short episodes are the good ones.
     """
 
     rounds = 10
 
     def episodes_of(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> tuple[Episodes, Any]:
+        """Episodes of every task, those that are not counted masked out."""
         if self._vec_env is None:
             self._vec_env = self._vec_env_for(tasks)
         envs = self._vec_env.episodes
@@ -91,7 +94,7 @@ class FirstToFinish(ReinforcementLearning):
 
 
 def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tensor:
-    """Which episodes (rounds, lanes) have ended when the ended ones first hold SAMPLES transitions."""
+    """Mask (rounds, sub-environments) of the episodes that have ended when these first hold SAMPLES transitions."""
     order = torch.argsort(ended_at.flatten(), stable=True)
     counted = lengths.flatten()[order].cumsum(0)
     last = order[int((counted >= SAMPLES).nonzero()[0])]
@@ -99,7 +102,7 @@ def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tens
 
 
 def published_count(run: Path, seed: int = 1) -> list[float]:
-    """Mean returns of the run's adaptation curve, samples counted as in `FirstToFinish`."""
+    """Mean returns of the run's adaptation curve, with samples counted as in `FirstToFinish`."""
     _, config = read_config(run)
     family = build_family(config)
     policy = build_policy(config, family.observation_space, family.action_space)
@@ -119,7 +122,7 @@ def published_count(run: Path, seed: int = 1) -> list[float]:
 
 
 def trained(run: Path, config: MamlTrpoConfig) -> Path:
-    """The finished run of a configuration, trained now if it is not there."""
+    """The finished run of a configuration, with a display of its progress."""
     with TrainingDisplay(config.iterations) as display:
         return finished_run(run, "maml-trpo", config, display.report)
 
@@ -133,13 +136,17 @@ def random_curve(config: MamlTrpoConfig, activation: str) -> list[float]:
     """Mean returns from the random initialisation of the configuration's seed, with the given hidden units."""
     policy = replace(config.policy, activation=activation)
     config = replace(config, policy=policy, episodes=EPISODES, samples_per_step=None)
-    result = evaluate_as(
-        REINFORCEMENT_LEARNING, Path(), config, split="meta-test", tasks=TASKS, steps=STEPS, initialisation="random"
-    )
+    options = Evaluation(tasks=TASKS, steps=STEPS, initialisation="random")
+    result = evaluate_as(REINFORCEMENT_LEARNING, "maml-trpo", Path(), config, options)
     return result["return"]["mean"]
 
 
-def main(options: Options) -> None:
+def main(arguments: Sequence[str]) -> None:
+    """Make the table with a command line."""
+    make_table(parse(Options, list(arguments), "python -m benchmarks.results finn17-navigation2d"))
+
+
+def make_table(options: Options) -> None:
     """Train, evaluate, print the table."""
     keep_freed_memory()
     started = time.perf_counter()
@@ -177,12 +184,9 @@ def main(options: Options) -> None:
 
 
 def print_table(rows: dict[str, list[float]]) -> None:
+    """Print mean returns after each adaptation step, as Markdown."""
     print("\n| method | " + " | ".join(str(step) for step in range(STEPS + 1)) + " |")
     print("|---|" + "---|" * (STEPS + 1))
     for name, values in rows.items():
         cells = [f"{value:.2f}" for value in values] + [""] * (STEPS + 1 - len(values))
         print(f"| {name} | " + " | ".join(cells) + " |")
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options))

@@ -1,4 +1,4 @@
-"""What is compared: task suites with their budgets, and methods as configurations that fill those budgets."""
+"""Task suites with their budgets, and methods as configurations that use up those budgets."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from metarl.families.registry import load_family
 
 @dataclass(frozen=True)
 class Suite:
-    """A family with what all methods share on it."""
+    """A family and the options that all methods share on it."""
 
     family: str
     budget: int
     """Environment steps of each training run."""
     inner_lr: float
-    """Where the search for the inner rate of training starts."""
+    """Start of the search for the inner rate of training."""
     policy: PolicyConfig
     variant: str | None = None
     halve_later: bool = False
     """Adaptation steps after the first take half the rate, as published for 2-D navigation."""
     tunes_inner_lr: bool = True
-    """Whether the inner rate of training is searched for; the published protocol of 2-D navigation fixes it."""
+    """Search for the inner rate of training; the published protocol of 2-D navigation fixes it."""
     episodes: int = 20
     samples_per_step: int | None = None
     tuning_seeds: tuple[int, ...] = (1000,)
-    """The search runs with the first; the two best trials are repeated with the others, where runs differ much."""
+    """The search uses the first; the two best trials are repeated with the others, where runs differ much."""
     estimators: bool = False
-    """Whether the estimators of the meta-gradient are rows of their own."""
+    """Add a row for each estimator of the meta-gradient."""
     published: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -80,11 +80,11 @@ class Method:
     inner_factor: float = 1.0
     """The search for the inner rate starts at this multiple of the suite's."""
     learns_rate_at_test_time: bool = False
-    """The inner rate of training plays no part: nothing adapts in training."""
+    """The inner rate of training has no effect: training takes no adaptation step."""
 
 
 def _shared(suite: Suite, inner_lr: float, collections: int, **inner: Any) -> dict[str, Any]:
-    """Options of every method, with as many iterations as the budget pays for."""
+    """Options of every method, with as many iterations as the budget allows."""
     return {
         "family": suite.family,
         "variant": suite.variant,

@@ -1,22 +1,23 @@
 """Reptile around PPO of Stable-Baselines3 against the same PPO from scratch, and trained across all tasks first.
 
-Trains `reptile-sb3` and `pretrain-sb3` on equal environment steps for every seed (a run that is there is used, or
-finished), compares them and scratch on held-out tasks, each at its own learning rate chosen on meta-validation tasks,
-and prints a row a method, as Markdown: the table of docs/stable-baselines3.md.
+Trains `reptile-sb3` and `pretrain-sb3` on equal environment steps for every seed (finished runs are used again),
+compares them and scratch on held-out tasks, each at its own learning rate chosen on meta-validation tasks, and prints a
+row a method, as Markdown: the table of docs/stable-baselines3.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from benchmarks.results.finished_run import finished_run
 from metarl.config.run import InnerConfig
 from metarl.config.sb3 import PretrainSb3Config, ReptileSb3Config, Sb3Config, Sb3Options
+from metarl.console import parse
 from metarl.core.numbers import write_json
 from metarl.evaluation.comparison import compare
 from metarl.families.registry import family_variants
@@ -25,11 +26,11 @@ from metarl.training.progress import TrainingDisplay
 
 @dataclass(frozen=True)
 class Setting:
-    """How PPO learns a family; the same for every method and for scratch."""
+    """Options of PPO on a family, the same for every method and for scratch."""
 
     sb3: Sb3Options
     lr: float
-    """In training; each method chooses its own at test time."""
+    """Learning rate of training; each method chooses its own at test time."""
     gamma: float
 
 
@@ -46,19 +47,19 @@ SETTINGS = {
 STEPS = 4
 """Adaptation steps measured, so up to 4,000 environment steps."""
 VALIDATION = {"tasks": 2, "episodes": 10}
-"""What each learning rate of each method is judged by."""
+"""Size of the evaluation of each learning rate of each method."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the table."""
+    """Compare Reptile around PPO of Stable-Baselines3 with joint training and with PPO from scratch."""
 
     family: Literal["navigation2d", "pendulum"] = "navigation2d"
     """Task family."""
     out: Path = Path("runs/sb3")
     """Runs go to OUT/<family>/<method>-<seed>; the numbers to OUT/<family>/table.json."""
     methods: tuple[str, ...] = ("reptile-sb3", "pretrain-sb3")
-    """What is trained; scratch is always beside."""
+    """Methods that are trained; scratch is always added."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Training seeds."""
     iterations: int = 40
@@ -68,7 +69,7 @@ class Options:
 
 
 def configured(options: Options, seed: int) -> dict[str, Sb3Config]:
-    """What both methods share, and what Reptile adds: the plain outer step, its size falling from one to zero."""
+    """Configurations of both methods; Reptile's plain outer step falls in size from one to zero."""
     setting = SETTINGS[options.family]
     shared: dict[str, Any] = {
         "family": options.family, "variant": next(iter(family_variants(options.family)), None), "seed": seed,
@@ -79,7 +80,7 @@ def configured(options: Options, seed: int) -> dict[str, Sb3Config]:
 
 
 def table(options: Options) -> dict[str, Any]:
-    """Train, then compare."""
+    """Train every method with every seed, and compare them."""
     runs = []
     for seed in options.seeds:
         for algorithm in options.methods:
@@ -94,27 +95,32 @@ def table(options: Options) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Means over seeds and tasks after each adaptation step, and the interquartile mean at the last."""
+    """Means over seeds and tasks after each adaptation step; at the last the interquartile mean, and its worst seed.
+
+    The intervals are those for these tasks and for new tasks.
+    """
     used = result["methods"][0]["adaptation_environment_steps"]
     lines = [
-        f"| method | {' | '.join(f'{steps:,}' for steps in used)} | IQM at {used[-1]:,} | rate | training steps |",
-        "|---|" + "---|" * (len(used) + 3),
+        f"| method | {' | '.join(f'{steps:,}' for steps in used)} | IQM at {used[-1]:,} (these tasks; new tasks) | "
+        "worst seed | rate | training steps |",
+        "|---|" + "---|" * (len(used) + 4),
     ]
     for entry in sorted(result["methods"], key=lambda entry: -entry["return"]["mean"][-1]):
         curve = entry["return"]
-        last = f"{curve['iqm'][-1]:.1f} ({curve['ci95_low'][-1]:.1f} to {curve['ci95_high'][-1]:.1f})"
+        names = ("iqm", "ci95_low", "ci95_high", "new_tasks_low", "new_tasks_high", "worst_seed")
+        iqm, low, high, new_low, new_high, worst = (
+            "-" if curve[n][-1] is None else f"{curve[n][-1]:.1f}" for n in names
+        )
+        last = f"{iqm} ({low} to {high}; {new_low} to {new_high}) | {worst}"
         means = " | ".join(f"{value:.1f}" for value in curve["mean"])
         trained = f"{np.mean(entry['training_environment_steps']) / 1e3:.0f}k"
         lines.append(f"| {entry['label']} | {means} | {last} | {entry['inner_lr']:g} | {trained} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
+def main(arguments: Sequence[str]) -> None:
+    """Make the table with a command line."""
+    options = parse(Options, list(arguments), "python -m benchmarks.results reptile-sb3")
     result = table(options)
     write_json(options.out / options.family / "table.json", result)
     print(markdown(result))
-
-
-if __name__ == "__main__":
-    main()

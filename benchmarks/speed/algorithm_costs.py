@@ -1,27 +1,25 @@
-"""What an iteration of each method costs, and how much of it its own forward and backward passes need.
+"""Seconds of an iteration of each method, and the share of its own forward and backward passes.
 
-`python -m benchmarks.speed.algorithm_costs` times each method of `benchmarks.results.methods` on 2-D navigation, and beside it the
-kernels of the network alone (matrix products, activations and their derivatives), taken from a profile of the same
-iteration. Their quotient says what everything else costs: environments, random numbers, advantages, losses, updates.
+`python -m benchmarks.speed algorithm-costs` times each method of `benchmarks.results.methods` on 2-D navigation, and
+takes the kernels of the network alone (matrix products, activations and their derivatives) from a profile of the same
+iteration. Their quotient is the cost of everything else: environments, random numbers, advantages, losses, updates.
 Run it on an otherwise idle machine.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-import tyro
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.results.methods import METHODS, SUITES, Method, Suite
+from benchmarks.speed.harness import WARM_UP, BenchmarkOptions, in_turns, run_benchmark
 from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.parameters import initial_theta
 from metarl.config.registry import find_algorithm
@@ -29,7 +27,6 @@ from metarl.core.machine import DTYPES, keep_freed_memory
 from metarl.core.prng import Key
 from metarl.rl.setup import build_family, build_policy, build_problem
 
-WARM_UP = 2
 NETWORK_KERNELS = {
     "aten::bmm",
     "aten::baddbmm",
@@ -57,7 +54,7 @@ ROWS = (
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BenchmarkOptions):
     """Measure one iteration of every method."""
 
     iterations: int = 10
@@ -66,8 +63,12 @@ class Options:
     """Tasks in each iteration."""
     samples: int = 2000
     """Transitions of each task in each collection."""
-    json: Path | None = None
-    """Write the numbers here."""
+
+
+def measure(options: Options) -> dict[str, dict[str, Any]]:
+    """The costs of every method, by name."""
+    keep_freed_memory()  # as training does
+    return {name: costs_of(method_of(name), options) for name in ROWS}
 
 
 def _first_order_anil(suite: Suite, outer_lr: float, inner_lr: float) -> Any:
@@ -76,6 +77,7 @@ def _first_order_anil(suite: Suite, outer_lr: float, inner_lr: float) -> Any:
 
 
 def method_of(name: str) -> Method:
+    """The method of a row: one of the tables' or first-order ANIL."""
     return Method("maml", _first_order_anil, 3e-3) if name == "ANIL, first-order" else METHODS[name]
 
 
@@ -100,11 +102,11 @@ def costs_of(method: Method, options: Options) -> dict[str, Any]:
 
     def iteration() -> tuple[float, dict[str, Any]]:
         start = time.perf_counter()
-        # The same iteration again and again: what it leaves behind is thrown away.
+        # The same iteration again and again: its new state is dropped.
         _, metrics = algorithm.meta_step(state, problem, tasks, Key.from_seed(1), adapter, config, 0.0)
         return time.perf_counter() - start, metrics
 
-    records = [iteration() for _ in range(WARM_UP + options.iterations)][WARM_UP:]
+    (records,) = in_turns({"iteration": iteration}, options.iterations, WARM_UP).values()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         iteration()
     problem.close()
@@ -123,7 +125,7 @@ def costs_of(method: Method, options: Options) -> dict[str, Any]:
 
 
 def report(costs: dict[str, dict[str, Any]]) -> str:
-    """The costs as Markdown; 8M steps is the budget of the tables."""
+    """The costs as Markdown; the last column is for the budget of the tables, 8M steps."""
     lines = [
         f"torch {torch.__version__}, {torch.get_num_threads()} threads",
         "",
@@ -143,16 +145,4 @@ def report(costs: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    options = tyro.cli(Options, args=arguments)
-    if min(options.iterations, options.tasks, options.samples) < 1:
-        raise SystemExit("--iterations, --tasks, --samples: expected at least 1")
-    keep_freed_memory()  # as training does
-    costs = {name: costs_of(method_of(name), options) for name in ROWS}
-    print(report(costs))
-    if options.json is not None:
-        options.json.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+main = partial(run_benchmark, "algorithm-costs", Options, measure, report)

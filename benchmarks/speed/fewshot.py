@@ -1,24 +1,22 @@
 """Seconds of a supervised meta-gradient: all tasks in one call, against loops over tasks by `higher` and `torchopt`.
 
-`python -m benchmarks.speed.iteration --fewshot` measures each implementation in a process of its own, after asserting in
-float64 that all give the same meta-gradient. Run it on an otherwise idle machine.
+`python -m benchmarks.speed fewshot` measures each implementation in a process of its own, after asserting in float64
+that all give the same meta-gradient. Run it on an otherwise idle machine.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-import tyro
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,44 +29,47 @@ from benchmarks.fewshot.supervised import (
     negative_squared_error,
     squared_error,
 )
-from benchmarks.speed.iteration import machine, peak_memory
+from benchmarks.speed.harness import (
+    WARM_UP,
+    BenchmarkOptions,
+    in_turns,
+    machine,
+    machine_line,
+    peak_memory,
+    run_benchmark,
+)
 from metarl.adaptation.adapter import replay
 from metarl.adaptation.gradient import GradientDescent
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.core.collectives import mean_over_tasks
-from metarl.core.errors import ConfigError
-from metarl.core.machine import check_device, keep_freed_memory
+from metarl.core.machine import keep_freed_memory
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.rl.networks import StackedMLP
 
-WARM_UP = 2
 AGREEMENT = 1e-5
-WANTED = {"sinusoid": 20.0, "omniglot": 4.0}
-"""How many times faster than `higher`, at second order."""
+"""Largest relative difference of two implementations' meta-gradients."""
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BenchmarkOptions):
     """Measure one supervised meta-gradient, of the library and of loops over tasks by higher and torchopt."""
 
     iterations: int = 10
     """Measured meta-gradients of each implementation, after two to warm up."""
     sinusoid_tasks: int = 25
-    """Tasks of the sinusoid workload: 10 shots, 40-40 ReLU, one inner step."""
+    """Tasks of the sinusoid setup: 10 shots, 40-40 ReLU, one inner step."""
     omniglot_tasks: int = 32
-    """Tasks of the Omniglot workload: 5-way 1-shot, Conv-4, one inner step."""
+    """Tasks of the Omniglot setup: 5-way 1-shot, Conv-4, one inner step."""
     filters: int = 64
     """Filters of the Conv-4."""
     device: str = "cpu"
     """Device of all implementations: cpu or cuda."""
-    json: Path | None = None
-    """Write the numbers here."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One workload at one order of derivatives."""
+    """One setup at one order of derivatives."""
 
     setup: Literal["sinusoid", "omniglot"]
     tasks: int
@@ -78,9 +79,11 @@ class Case:
 
     @property
     def rate(self) -> float:
+        """The inner learning rate."""
         return 0.1 if self.setup == "sinusoid" else 0.4
 
     def network(self) -> Any:
+        """The library's network, with parameters stacked over tasks."""
         if self.setup == "sinusoid":
             return StackedMLP(1, 1, (40, 40), "relu")
         return Conv4(1, 5, size=28, filters=self.filters)
@@ -97,7 +100,7 @@ class Case:
         return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.filters, 5))
 
     def examples(self, dtype: torch.dtype) -> Examples:
-        """Random inputs of the workload's shapes: what they show does not change the time."""
+        """Random inputs of the setup's shapes: their values do not change the time."""
         generator = torch.Generator().manual_seed(0)
 
         def drawn(*shape: int) -> Tensor:
@@ -114,11 +117,12 @@ class Case:
         return F.mse_loss(outputs, targets) if self.setup == "sinusoid" else F.cross_entropy(outputs, targets)
 
     def theta(self, dtype: torch.dtype) -> Params:
+        """Initial parameters, the same for every implementation."""
         drawn = self.network().initialise(Key.from_seed(1))
         return {name: value.to(self.device, dtype) for name, value in drawn.items()}
 
     def finished(self) -> None:
-        """Wait for what an accelerator was asked to do."""
+        """Wait until an accelerator has finished its work."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
@@ -128,6 +132,7 @@ MetaGradient = Callable[[], list[Tensor]]
 
 
 def by_library(case: Case, dtype: torch.dtype) -> MetaGradient:
+    """The library's meta-gradient: all tasks in one call."""
     theta, data = case.theta(dtype), case.examples(dtype)
     measures = (squared_error, negative_squared_error) if case.setup == "sinusoid" else (cross_entropy, accuracy)
     problem = Supervised(case.network(), lambda tasks: data, *measures)
@@ -147,6 +152,7 @@ def _loaded(case: Case, dtype: torch.dtype) -> nn.Module:
 
 
 def by_higher(case: Case, dtype: torch.dtype) -> MetaGradient:
+    """The meta-gradient by `higher`, one task after another."""
     import higher
 
     module, data = _loaded(case, dtype), case.examples(dtype)
@@ -165,6 +171,7 @@ def by_higher(case: Case, dtype: torch.dtype) -> MetaGradient:
 
 
 def by_torchopt(case: Case, dtype: torch.dtype) -> MetaGradient:
+    """The meta-gradient by `torchopt`, one task after another."""
     import torchopt
 
     module, data = _loaded(case, dtype), case.examples(dtype)
@@ -195,24 +202,23 @@ def disagreement(case: Case, name: str) -> float:
     return float((ours - theirs).norm() / theirs.norm())
 
 
-def measure(case: Case, name: str, iterations: int) -> dict[str, Any]:
+def cost(case: Case, name: str, iterations: int) -> dict[str, Any]:
     """Median seconds of a meta-gradient in float32, its matrix operations, and peak memory: the process's or CUDA's."""
     keep_freed_memory()
     run = IMPLEMENTATIONS[name](case, torch.float32)
-    for _ in range(WARM_UP):
-        run()
-    case.finished()
-    seconds = []
-    for _ in range(iterations):
+
+    def seconds() -> float:
         start = time.perf_counter()
         run()
         case.finished()
-        seconds.append(time.perf_counter() - start)
+        return time.perf_counter() - start
+
+    (found,) = in_turns({name: seconds}, iterations, WARM_UP).values()
     memory = torch.cuda.max_memory_allocated() if case.device == "cuda" else peak_memory()
     with FlopCounterMode(display=False) as counter:
         run()
     return {
-        "seconds": statistics.median(seconds),
+        "seconds": statistics.median(found),
         "peak_memory_bytes": memory,
         "operations": counter.get_total_flops(),
     }
@@ -230,15 +236,8 @@ def matrix_rate(device: str, repetitions: int = 5) -> float:
     return 2 * size**3 / best
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Assert that the implementations agree, measure them, print the table."""
-    options = tyro.cli(Options, args=arguments)
-    if min(options.iterations, options.sinusoid_tasks, options.omniglot_tasks, options.filters) < 1:
-        raise SystemExit("--iterations, --sinusoid-tasks, --omniglot-tasks, --filters: expected at least 1")
-    try:
-        check_device(options.device)
-    except ConfigError as error:
-        raise SystemExit(str(error)) from None
+def measure(options: Options) -> dict[str, Any]:
+    """Assert that the implementations agree, and measure them in every case."""
     facts = machine() | {"device": options.device, "matrix_operations_per_second": matrix_rate(options.device)}
     tasks = {"sinusoid": options.sinusoid_tasks, "omniglot": options.omniglot_tasks}
     cases = [
@@ -253,19 +252,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if name != "library":
                 row[f"disagreement_{name}"] = found = _apart(disagreement, case, name)
                 assert found < AGREEMENT, f"{case}: {name}'s meta-gradient differs by {found:.1e}"
-            row[name] = _apart(measure, case, name, options.iterations)
+            row[name] = _apart(cost, case, name, options.iterations)
         row["of_matrix_rate"] = (
             row["library"]["operations"] / row["library"]["seconds"] / facts["matrix_operations_per_second"]
         )
         rows.append(row)
-    result = {"machine": facts, "filters": options.filters, "cases": rows}
-    print(report(result))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return {"machine": facts, "filters": options.filters, "cases": rows}
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a fresh process, whose peak memory is its own; this one stays small, for its size is inherited."""
+    """The result of a function in a fresh process, so that the peak memory is its own.
+
+    A child's peak includes the size of its parent when it starts, so this process loads no data.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -274,8 +273,7 @@ def report(result: dict[str, Any]) -> str:
     """The numbers as text."""
     facts = result["machine"]
     lines = [
-        f"machine: {facts['cores']} cores (load {facts['load_before']} before), torch {facts['torch']} with "
-        f"{facts['torch_threads']} threads; matrix products: {facts['matrix_operations_per_second'] / 1e9:.0f} GFLOP/s",
+        f"{machine_line(facts)}; matrix products: {facts['matrix_operations_per_second'] / 1e9:.0f} GFLOP/s",
         "",
         f"{'milliseconds a meta-gradient':<34}"
         + "".join(f"{name:>10}" for name in IMPLEMENTATIONS)
@@ -294,16 +292,7 @@ def report(result: dict[str, Any]) -> str:
             "  peak memory, MB".ljust(34)
             + "".join(f"{row[name]['peak_memory_bytes'] / 1e6:>10.0f}" for name in IMPLEMENTATIONS)
         )
-    lines += ["", "wanted at second order:"]
-    for row in result["cases"]:
-        if not row["first_order"]:
-            ratio, least = row["higher"]["seconds"] / row["library"]["seconds"], WANTED[row["workload"]]
-            verdict = "met" if ratio >= least else "missed"
-            lines.append(
-                f"  {verdict:<7}{row['workload']}: {ratio:.1f} times faster than higher, wanted at least {least:g}"
-            )
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    main()
+main = partial(run_benchmark, "fewshot", Options, measure, report)

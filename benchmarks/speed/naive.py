@@ -1,10 +1,10 @@
-"""MAML-TRPO as it is usually written, for `benchmarks.speed.iteration` to hold the library against.
+"""MAML-TRPO as it is usually written: the baseline of `python -m benchmarks.speed iteration`.
 
-The mathematics is the library's, on all data: a linear baseline for each task, one inner gradient step on
-the likelihood-ratio surrogate, the meta-gradient through it, TRPO on the mean KL of the adapted policies. The
-work is done one task after another, with one environment object an episode in gymnasium's worker processes,
-an ordinary torch module, and Hessian-vector products by differentiating the KL twice. Nothing is done twice
-that need not be: environments are built once, and one recorded graph serves the gradient and all products.
+The mathematics is the library's, on all data: a linear baseline for each task, one inner gradient step on the
+likelihood-ratio surrogate, the meta-gradient through it, TRPO on the mean KL of the adapted policies. Tasks are
+processed one after another, with one environment object an episode in gymnasium's worker processes, an ordinary torch
+module, and Hessian-vector products by differentiating the KL twice. No work is repeated without need: environments are
+built once, and one graph serves the gradient and all products.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class PointEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Put the point at the origin."""
         self.position, self.time = np.zeros(2, np.float32), 0
         return self.position, {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Move the point; the reward is the negative distance to the goal."""
         self.position = self.position + self.scale * np.clip(action, -self.bound, self.bound)
         self.time += 1
         offset = self.position - self.goal
@@ -63,7 +65,7 @@ class PointEnv(gymnasium.Env):
 
 
 def make_envs(variant: str, episodes: int) -> AsyncVectorEnv:
-    """One worker process an episode; they serve every task in turn."""
+    """A vector environment with one worker process an episode, for every task in turn."""
     return AsyncVectorEnv([partial(PointEnv, variant)] * episodes)
 
 
@@ -77,6 +79,7 @@ class NaivePolicy(nn.Module):
         self.log_std = nn.Parameter(torch.zeros(sizes[-1]))
 
     def forward(self, observations: Tensor) -> Independent:
+        """Distribution of the actions (episodes, 2)."""
         x = observations
         for layer in self.hidden:
             x = torch.tanh(layer(x))
@@ -85,7 +88,7 @@ class NaivePolicy(nn.Module):
 
 
 def policy_like(theta: Params) -> NaivePolicy:
-    """The module that theta's shapes describe."""
+    """A module with the layer sizes of theta."""
     weights = [value for name, value in theta.items() if name.endswith("weight")]
     return NaivePolicy([weights[0].shape[1], *(len(weight) for weight in weights)])
 
@@ -93,7 +96,7 @@ def policy_like(theta: Params) -> NaivePolicy:
 def rollout(envs: AsyncVectorEnv, policy: NaivePolicy, params: Params) -> dict[str, np.ndarray]:
     """One episode in every environment; arrays (episodes, steps, ...), no rewards after an end."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more would fight with the environments' processes for the cores
+    torch.set_num_threads(1)  # the environments' processes need the other cores
     observation, _ = envs.reset()
     running = np.ones(envs.num_envs, bool)
     rows: list[tuple[Any, ...]] = []
@@ -185,6 +188,7 @@ def leaves_of(theta: Params) -> Params:
 
 
 def flat_gradient(value: Tensor, theta: Params, **options: Any) -> Tensor:
+    """Gradient of a scalar with respect to all parameters, as one vector."""
     return torch.cat([g.reshape(-1) for g in torch.autograd.grad(value, list(theta.values()), **options)])
 
 
@@ -209,7 +213,7 @@ def split_tasks(batch: PolicyBatch) -> list[PolicyBatch]:
 
 
 class Iteration(NamedTuple):
-    """What one iteration did."""
+    """Result of one iteration."""
 
     theta: Params
     returns: list[float]
@@ -249,8 +253,8 @@ def meta_step(envs: AsyncVectorEnv, theta: Params, tasks: Tasks, config: MamlTrp
         def product(vector: Tensor) -> Tensor:
             return flat_gradient(slope @ vector, leaves, retain_graph=True) + region.damping * vector
 
-        direction, image = conjugate_gradient(product, gradient, iterations=region.cg_iterations)
-        length = torch.sqrt(2 * region.max_kl / (direction @ image).clamp(min=1e-12))
+        direction, product_of_direction = conjugate_gradient(product, gradient, iterations=region.cg_iterations)
+        length = torch.sqrt(2 * region.max_kl / (direction @ product_of_direction).clamp(min=1e-12))
 
     with phase("line_search"):
 

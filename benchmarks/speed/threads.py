@@ -1,68 +1,52 @@
-"""Sampling under each number of torch's threads, of the MuJoCo pool's and of workers, in turns within one run.
+"""Sampling by number of torch's threads, of MuJoCo's threads and of worker processes, in turns within one run.
 
-`python -m benchmarks.speed.threads` prints median steps a second of whole rollouts, policy included, for the choice of
-`HostLanes.torch_threads`, of a pool's size and of `--workers`. Elsewhere than in rollouts torch keeps its threads.
+`python -m benchmarks.speed threads` prints median steps a second of whole rollouts, policy included, for each choice of
+`GymVecEnv.torch_threads`, of the size of MuJoCo's thread pool and of `--workers`. The choice holds during rollouts.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import torch
-import tyro
 from gymnasium import spaces
 
+from benchmarks.speed.harness import TaskOptions, TimedRollout, cpu_envs, in_turns, run_benchmark, timed_rollouts
 from benchmarks.speed.workers import VARIED
-from metarl.adaptation.adapter import stack
-from metarl.core.prng import Key
+from metarl.core.errors import ConfigError
 from metarl.families.declared import declare_family
 from metarl.families.family import TaskFamily
 from metarl.families.mujoco import MujocoFamily, MujocoVectorEnv, usable_cores
 from metarl.families.registry import load_family
-from metarl.families.vec_env import GymVecEnv, make_vec_env
-from metarl.rl.policies import make_policy
-from metarl.rl.rollouts import rollout
+from metarl.families.vec_env import GymVecEnv
 
 
 @dataclass(frozen=True)
-class Options:
-    """Measure choices of threads."""
+class Options(TaskOptions):
+    """Measure sampling under each choice of threads."""
 
     family: str = "cheetah-vel"
     """A MuJoCo family; the ordinary environment is gymnasium's Pendulum-v1."""
-    tasks: int = 20
-    """Tasks."""
-    episodes: int = 20
-    """Episode lanes of each."""
     steps: int = 50
-    """Steps of all lanes in a rollout."""
+    """Steps of all sub-environments in a rollout."""
     repetitions: int = 5
     """Repetitions, after one to warm up."""
 
 
-def sampling(family: TaskFamily, envs: GymVecEnv, torch_threads: int, steps: int) -> Generator[float]:
-    """Rates of rollouts under an untrained policy of the published size."""
-    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(100, 100), activation="relu")
-    theta = {name: value.float() for name, value in policy.initialise(Key.from_seed(1)).items()}
+def sampling(family: TaskFamily, envs: GymVecEnv, torch_threads: int, steps: int) -> Generator[TimedRollout]:
+    """Rollouts under an untrained policy of the published size, with so many of torch's threads."""
     envs.torch_threads = torch_threads
-    try:
-        for i in range(10**9):
-            start = time.perf_counter()
-            rollout(envs, policy, stack(theta, envs.tasks), Key(i), horizon=steps)
-            yield steps * envs.tasks * envs.episodes / (time.perf_counter() - start)
-    finally:
-        envs.close()
+    return timed_rollouts(family, envs, hidden_sizes=(100, 100), activation="relu", horizon=steps)
 
 
-def choices(options: Options) -> dict[str, Generator[float]]:
-    """Every combination, by what it is called."""
+def choices(options: Options) -> dict[str, Generator[TimedRollout]]:
+    """Rollouts of every combination, by name."""
     body = load_family(options.family)
     if not isinstance(body, MujocoFamily):
-        raise SystemExit(f"--family = {options.family}; expected a MuJoCo family")
+        raise ConfigError(f"--family = {options.family}; expected a MuJoCo family")
     entry, low, high = VARIED["Pendulum-v1"]
     generic = declare_family("Pendulum-v1", spaces.Dict({entry: spaces.Box(low, high, ())}), horizon=options.steps)
     counts = sorted({1, usable_cores()})
@@ -75,30 +59,25 @@ def choices(options: Options) -> dict[str, Generator[float]]:
             name = f"{body.name}, pool of {pool}, torch {threads}"
             found[name] = sampling(body, envs, threads, options.steps)
         for workers in (0, *counts):
-            tasks = generic.sample_tasks(options.tasks, "meta-train", np.random.default_rng(0))
-            made = make_vec_env(
-                generic, tasks, options.episodes, device="cpu", dtype=torch.float32, workers=workers, timeout=600
-            )
+            made = cpu_envs(generic, options, workers=workers, timeout=600)
             assert isinstance(made, GymVecEnv)
             name = f"Pendulum-v1, {workers} workers, torch {threads}"
             found[name] = sampling(generic, made, threads, options.steps)
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = tyro.cli(Options, args=arguments)
+def measure(options: Options) -> dict[str, float]:
+    """Median steps a second of every combination, by name."""
     sources = choices(options)
-    rates: dict[str, list[float]] = {name: [] for name in sources}
-    for repetition in range(1 + options.repetitions):
-        for name, source in sources.items():
-            rate = next(source)
-            if repetition:
-                rates[name].append(rate)
+    rollouts = in_turns({name: source.__next__ for name, source in sources.items()}, options.repetitions, warm_up=1)
     for source in sources.values():
         source.close()
-    for name, values in sorted(rates.items()):
-        print(f"{name:40}{statistics.median(values):>10,.0f} steps/s")
+    return {name: statistics.median(rate.steps for rate in rates) for name, rates in rollouts.items()}
 
 
-if __name__ == "__main__":
-    main()
+def report(result: dict[str, float]) -> str:
+    """A line for each combination."""
+    return "\n".join(f"{name:40}{rate:>10,.0f} steps/s" for name, rate in sorted(result.items()))
+
+
+main = partial(run_benchmark, "threads", Options, measure, report)

@@ -36,7 +36,7 @@ def adapt(
         problem: Collects the data.
         theta: The initialisation.
         tasks: The meta-batch.
-        key: Position of the random numbers; step k collects at `key.at(k)`.
+        key: Position of the random numbers; step k collects at `key.at_step(k)`.
         adapter: The adaptation method.
         steps: Number of adaptation steps.
         query: Whether data is also collected after the last step.
@@ -54,7 +54,7 @@ def adapt(
                 return
             with phase("collect"), torch.no_grad():
                 params, memory = adapter.policy(state)
-                collected = problem.collect(params, tasks, key.at(step), memory)
+                collected = problem.collect(params, tasks, key.at_step(step), memory)
             yield state, collected
             if step < steps:
                 with phase("adapt"):

@@ -1,6 +1,7 @@
 """Trust-region step: natural-gradient direction by conjugate gradient, then a line search on the true loss and KL.
 
-Schulman et al. (2015), section 6 and appendix C. Vectors here are flat, one for each seed where several are trained at
+Schulman et al. (2015), section 6 and appendix C. The curvature of the step is that of all data; a part of the data
+serves as a preconditioner. Vectors here are flat, one for each seed where several are trained at
 once; a seed whose search has ended stays where it is while the others go on.
 """
 
@@ -16,7 +17,6 @@ from torch.linalg import vecdot
 
 from metarl.adaptation.adapter import GradientAdapter, replay
 from metarl.adaptation.problem import Distribution, DistributionalProblem
-from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics
 from metarl.config.algorithms import TrustRegionConfig
 from metarl.core.collectives import global_num_tasks, mean_over_tasks
@@ -25,6 +25,15 @@ from metarl.core.seed_axis import flat
 from metarl.core.timing import Phases
 
 Vector = Float[Tensor, "*seeds parameters"]
+
+EXACT_PRODUCTS = 2
+"""Of a trust-region step with the curvature of all data: as good a direction as conjugate gradient's with ten."""
+
+NEAR_BOUND = 0.9
+"""A step whose KL is at least this fraction of the bound is long enough."""
+
+RESCALINGS = 5
+"""Most often that a line search changes the length of the whole step; one or two are usual."""
 
 
 def ravel(params: Params) -> Vector:
@@ -64,6 +73,38 @@ def conjugate_gradient(
     return x, target - residual
 
 
+def preconditioned_conjugate_gradient(
+    product: Callable[[Vector], Vector],
+    precondition: Callable[[Vector], Vector],
+    target: Vector,
+    *,
+    iterations: int,
+) -> tuple[Vector, Vector]:
+    """Approximate solution x of A x = target for a symmetric positive definite A, and A x beside it.
+
+    `product(v)` computes A v, and `precondition(r)` a cheap approximation to the solution of A z = r. It may differ
+    from call to call, so each direction is made A-orthogonal to all before it: x minimises x^T A x / 2 - target^T x
+    among their combinations (flexible conjugate gradients, Notay 2000, algorithm 1).
+    """
+    x = image = torch.zeros_like(target)
+    known: list[tuple[Vector, Vector]] = []
+    for _ in range(iterations):
+        residual = target - image
+        direction = precondition(residual)
+        for other, mapped in known:
+            direction = direction - _quotient(vecdot(direction, mapped), vecdot(other, mapped)) * other
+        mapped = product(direction)
+        step = _quotient(vecdot(direction, residual), vecdot(direction, mapped))
+        x, image = x + step * direction, image + step * mapped
+        known.append((direction, mapped))
+    return x, image
+
+
+def _quotient(above: Float[Tensor, "*seeds"], below: Float[Tensor, "*seeds"]) -> Float[Tensor, "*seeds 1"]:
+    """A quotient as a factor of vectors; zero where the search is over, and so is the denominator."""
+    return torch.where(below > 0, above / below, 0)[..., None]
+
+
 class GaussNewton:
     """Products with J^T M J, the Hessian of the mean KL at the parameters that the data came from.
 
@@ -71,6 +112,9 @@ class GaussNewton:
     Fisher information. At those parameters the KL's second derivative is exactly this product (Martens 2020,
     section 9), at the price of two passes over one recorded graph: J^T is the recorded pull-back, and J is the
     derivative of that pull-back, which is linear in what it pulls back.
+
+    `loss_of` is a function of the distribution, whose value and gradient with respect to theta come with the recording:
+    `loss` and `gradient` are zero without it.
     """
 
     def __init__(
@@ -80,30 +124,45 @@ class GaussNewton:
         weights: Float[Tensor, " tasks *rows"],
         *,
         damping: float,
+        loss_of: Callable[[Distribution], Float[Tensor, "*seeds"]] | None = None,
     ) -> None:
         self._theta = {name: value.detach().requires_grad_() for name, value in theta.items()}
         self._leaves = list(self._theta.values())
         self._distribution = distribution_of(self._theta)
+        self.distribution = type(self._distribution)(*(part.detach() for part in self._distribution))
         # Weights average over a task's transitions; tasks are averaged as in `mean_over_tasks`.
         self._weights = (weights / global_num_tasks(len(weights)))[..., None]
         self._damping = damping
-        self._probe = [torch.zeros_like(part).requires_grad_() for part in self._distribution]
+        self.loss, slopes = _value_and_slopes(loss_of, self.distribution)
+        # What is pulled back is the loss' slope, so that its gradient is there; products do not depend on it.
+        self._probe = [slope.requires_grad_() for slope in slopes]
         self._pulled_back = torch.autograd.grad(
             list(self._distribution), self._leaves, self._probe, create_graph=True, materialize_grads=True
         )
-        self._detached = type(self._distribution)(*(part.detach() for part in self._distribution))
+        self.gradient = torch.cat([flat(part.detach()) for part in self._pulled_back], -1)
 
     def __call__(self, vector: Vector) -> Vector:
         tangents = list(unravel(vector, self._theta).values())
         forward = torch.autograd.grad(
             self._pulled_back, self._probe, tangents, retain_graph=True, materialize_grads=True
         )
-        image = self._detached.fisher_product(type(self._detached)(*forward))
+        image = self.distribution.fisher_product(type(self.distribution)(*forward))
         weighted = [part * self._weights for part in image]
         back = torch.autograd.grad(
             list(self._distribution), self._leaves, weighted, retain_graph=True, materialize_grads=True
         )
         return torch.cat([flat(part) for part in back], -1) + self._damping * vector
+
+
+def _value_and_slopes(
+    loss_of: Callable[[Distribution], Float[Tensor, "*seeds"]] | None, distribution: Distribution
+) -> tuple[Float[Tensor, "*seeds"], list[Tensor]]:
+    """A loss and its derivatives with respect to the distribution's parameters."""
+    if loss_of is None:
+        return next(iter(distribution)).new_zeros(()), [torch.zeros_like(part) for part in distribution]
+    leaves = type(distribution)(*(part.detach().requires_grad_() for part in distribution))
+    loss = loss_of(leaves)
+    return loss.detach(), list(torch.autograd.grad(loss.sum(), list(leaves), materialize_grads=True))
 
 
 class LineSearch(NamedTuple):
@@ -112,6 +171,7 @@ class LineSearch(NamedTuple):
     theta: Params
     accepted: Bool[Tensor, "*seeds"]
     backtracks: Int[Tensor, "*seeds"]
+    rescalings: Int[Tensor, "*seeds"]
     loss: Float[Tensor, "*seeds"]
     kl: Float[Tensor, "*seeds"]
 
@@ -126,24 +186,59 @@ def line_search(
     max_backtracks: int,
     backtrack_ratio: float,
 ) -> LineSearch:
-    """The longest step theta - ratio^i * step that lowers the loss and keeps the KL within `max_kl`.
+    """The step theta - ratio^i * scale * step of the smallest i that lowers the loss and keeps the KL within `max_kl`.
 
-    `evaluate` gives the true (loss, KL) of a candidate. Where no candidate is accepted theta stays.
+    The scale brings the KL of the whole step to the bound, from below or from above (`_scaled_to_bound`). `evaluate`
+    gives the true (loss, KL) of a candidate. Where no candidate is accepted theta stays.
     """
     start = point = ravel(theta)
+
+    def measured(scale: Float[Tensor, "*seeds"]) -> tuple[Tensor, Tensor]:
+        return evaluate(unravel(start - scale[..., None] * step, theta))
+
+    scale, rescalings, new_loss, new_kl = _scaled_to_bound(measured, torch.ones_like(loss), max_kl)
     backtracks = torch.full_like(loss, -1, dtype=torch.int64)
     found_loss, found_kl = loss, torch.zeros_like(loss)
     for i in range(max_backtracks):
-        candidate = start - backtrack_ratio**i * step
-        new_loss, new_kl = evaluate(unravel(candidate, theta))
+        if i > 0:
+            scale = backtrack_ratio * scale
+            new_loss, new_kl = measured(scale)
         accepted = (backtracks < 0) & (new_loss < loss) & (new_kl.double() <= max_kl)
-        point = torch.where(accepted[..., None], candidate, point)
+        point = torch.where(accepted[..., None], start - scale[..., None] * step, point)
         backtracks = torch.where(accepted, i, backtracks)
         found_loss = torch.where(accepted, new_loss, found_loss)
         found_kl = torch.where(accepted, new_kl, found_kl)
         if bool((backtracks >= 0).all()):
             break
-    return LineSearch(unravel(point, theta), backtracks >= 0, backtracks, found_loss, found_kl)
+    return LineSearch(unravel(point, theta), backtracks >= 0, backtracks, rescalings, found_loss, found_kl)
+
+
+def _scaled_to_bound(
+    measured: Callable[[Float[Tensor, "*seeds"]], tuple[Tensor, Tensor]], scale: Float[Tensor, "*seeds"], max_kl: float
+) -> tuple[Float[Tensor, "*seeds"], Int[Tensor, "*seeds"], Float[Tensor, "*seeds"], Float[Tensor, "*seeds"]]:
+    """A scale whose KL is between `NEAR_BOUND` and 1 times `max_kl`, how often it changed, and its loss and KL.
+
+    The square root of the KL is nearly proportional to the length of a step, so the scale follows it, by a factor of
+    ten at most. Where that leads out of the interval that is known to hold the bound, it goes to the interval's
+    geometric mean. A scale whose KL is not finite stays.
+    """
+    target = (max_kl * (1 + NEAR_BOUND) / 2) ** 0.5
+    rescalings = torch.zeros_like(scale, dtype=torch.int64)
+    low, high = torch.zeros_like(scale), torch.full_like(scale, torch.inf)
+    for trial in range(RESCALINGS + 1):
+        loss, kl = measured(scale)
+        near = (kl.double() >= NEAR_BOUND * max_kl) & (kl.double() <= max_kl)
+        changes = kl.isfinite() & ~near
+        if trial == RESCALINGS or not bool(changes.any()):
+            break
+        root = kl.clamp(min=0).sqrt()
+        low, high = torch.where(root < target, scale, low), torch.where(root < target, high, scale)
+        following = scale * (target / root).clamp(0.1, 10)
+        inside = (following > low) & (following < high)
+        following = torch.where(inside, following, (low * high).sqrt())
+        scale = torch.where(changes, following, scale)
+        rescalings = rescalings + changes
+    return scale, rescalings, loss, kl
 
 
 def trust_region_step(
@@ -159,40 +254,40 @@ def trust_region_step(
     """TRPO's step (Schulman et al. 2015) on the query loss of the adapted policies.
 
     The constraint is the KL between the adapted policies before and after the step on the query data, averaged over
-    tasks. The KL's Hessian is the Gauss-Newton product on every `curvature_stride`-th transition (appendix C), which
-    only shapes the search direction; loss and KL of the line search use all data.
+    tasks. The direction solves a linear system with that KL's Hessian, the Gauss-Newton product on all data. Products
+    with all data are dear, so `EXACT_PRODUCTS` of them correct directions that conjugate gradient finds on every
+    `curvature_stride`-th transition (appendix C); a stride of 1 does all its iterations on all data.
     """
 
-    def adapted_distribution(at: Params, steps_data: list[Any], data: Any) -> Any:
-        return problem.distribution(replay(problem.inner_loss, at, steps_data, adapter, tasks), data)
+    def curvature(support_data: list[Any], data: Any, **options: Any) -> GaussNewton:
+        def adapted(at: Params) -> Any:
+            return problem.distribution(replay(problem.inner_loss, at, support_data, adapter, tasks), data)
 
-    old: Any = None
-
-    def query_loss(at: Params) -> Tensor:
-        nonlocal old
-        old = adapted_distribution(at, supports, query)
-        return mean_over_tasks(problem.loss_of(old, query))
+        return GaussNewton(adapted, theta, data.weights, damping=region.damping, **options)
 
     with phase("gradient"):
-        loss, slopes = value_and_grad(query_loss, theta)
-        gradient = ravel(slopes)
-        old = type(old)(*(part.detach() for part in old))
+        fisher = curvature(supports, query, loss_of=lambda at: mean_over_tasks(problem.loss_of(at, query)))
+        loss, gradient, old = fisher.loss, fisher.gradient, fisher.distribution
 
     with phase("curvature"):
-        thin_supports = [problem.subsample(support, region.curvature_stride) for support in supports]
         thin_query = problem.subsample(query, region.curvature_stride)
-        fisher = GaussNewton(
-            lambda at: adapted_distribution(at, thin_supports, thin_query),
-            theta,
-            thin_query.weights,
-            damping=region.damping,
-        )
-        direction, image = conjugate_gradient(fisher, gradient, iterations=region.cg_iterations)
+        if thin_query is query:
+            direction, image = conjugate_gradient(fisher, gradient, iterations=region.cg_iterations)
+        else:
+            thin_supports = [problem.subsample(support, region.curvature_stride) for support in supports]
+            thin = curvature(thin_supports, thin_query)
+            direction, image = preconditioned_conjugate_gradient(
+                fisher,
+                lambda residual: conjugate_gradient(thin, residual, iterations=region.cg_iterations)[0],
+                gradient,
+                iterations=EXACT_PRODUCTS,
+            )
         length = torch.sqrt(2 * region.max_kl / vecdot(direction, image).clamp(min=1e-12))
+        del fisher
 
     def loss_and_kl(at: Params) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            new = adapted_distribution(at, supports, query)
+            new = problem.distribution(replay(problem.inner_loss, at, supports, adapter, tasks), query)
             return mean_over_tasks(problem.loss_of(new, query)), mean_over_tasks(problem.divergence(new, old, query))
 
     with phase("line_search"):
@@ -209,6 +304,10 @@ def trust_region_step(
         "outer_loss": loss,
         "outer_loss_after": found.loss,
         "kl": found.kl,
-        "line_search": {"accepted": found.accepted, "backtracks": found.backtracks},
+        "line_search": {
+            "accepted": found.accepted,
+            "backtracks": found.backtracks,
+            "rescalings": found.rescalings,
+        },
         "gradient_norm": gradient.norm(dim=-1),
     }

@@ -88,8 +88,10 @@ def find_algorithm(
     for function in ("initial_state", "meta_step"):
         if not callable(getattr(sys.modules[config.__module__], function, None)):
             raise ConfigError(f"algorithm '{name}': module {config.__module__} has no function '{function}'")
-    # A configuration that extends a shipped one uses the setup of the shipped one.
+    # The module's own setup, or that of the shipped configuration that this one extends.
     setup = next((known.setup for known in algorithms.values() if issubclass(config, known.config)), None)
+    if callable(getattr(sys.modules[config.__module__], "setup", None)):
+        setup = config.__module__
     return Algorithm(config, config.__module__, (config.__doc__ or name).splitlines()[0], setup)
 
 
@@ -110,6 +112,8 @@ class ProblemKind(NamedTuple):
     """Unit of the amount of data."""
     average: Literal["iqm", "mean"]
     """Average over tasks for which confidence intervals are computed."""
+    bounds: tuple[float, float] | None = None
+    """Bounds of the measure, as of a rate; intervals end there."""
 
     def find(self, name: str) -> Algorithm:
         """Look up one of the algorithms or a user's own, as `find_algorithm`; raises ConfigError if there is none."""

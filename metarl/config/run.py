@@ -102,6 +102,10 @@ class RunConfig:
         """Name of another library's learner that adapts; None for metarl's own inner loop."""
         return None
 
+    def untrained(self) -> RunConfig:
+        """The configuration that the untrained initialisation is evaluated with."""
+        return self
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield (option, expectation) for each option whose value conflicts with other options."""
         yield from ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -12,6 +12,13 @@ from metarl.config.algorithms import ReptileOptions
 from metarl.config.run import InnerConfig, TrainConfig
 
 ON_POLICY = ("PPO", "A2C")
+
+EPSILON = 0.05
+"""Share of DQN's actions that are random: where the schedule of Stable-Baselines3 ends."""
+TARGET_UPDATES = 10
+"""How often DQN's target network is updated in an adaptation step; Stable-Baselines3's interval is 10,000."""
+ACTION_NOISE = 0.1
+"""Deviation of TD3's exploration noise, of actions scaled to [-1, 1] (Fujimoto et al. 2018, section 6.1)."""
 
 _UNUSED = (
     "ordered_sums",
@@ -44,15 +51,35 @@ class Sb3Options:
     """Copies of a task's environment that are stepped together and share the environment steps."""
     settings: str = "{}"
     """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
+    acts_first: bool = True
+    """Whether SAC, TD3 and DQN act by theta from the first step on, in place of random actions; scratch never does."""
     moves: str = "all"
     """Parameters that the outer update changes: all, actor, critic, or a pattern of names; others stay as drawn."""
 
-    def arguments(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         """`settings` as a dictionary; raises ValueError if it is not a JSON object."""
         value = json.loads(self.settings)
         if not isinstance(value, dict):
             raise ValueError("not an object")
         return value
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments: `settings`, and defaults for a policy that has learned and a task that is short.
+
+        `action_noise` is a standard deviation.
+        """
+        given: dict[str, Any] = self.given()
+        chosen: dict[str, Any] = {}
+        if self.acts_first and self.algorithm not in ON_POLICY:
+            chosen["learning_starts"] = 0
+        if self.algorithm == "TD3":
+            chosen["action_noise"] = ACTION_NOISE
+        if self.algorithm == "DQN":
+            chosen["target_update_interval"] = max(1, self.timesteps // TARGET_UPDATES)
+            if self.acts_first:
+                chosen["exploration_initial_eps"] = given.get("exploration_final_eps", EPSILON)
+                chosen["exploration_final_eps"] = EPSILON
+        return chosen | given
 
 
 @dataclass(frozen=True)
@@ -71,6 +98,10 @@ class Sb3Config(TrainConfig):
         """Name of the Stable-Baselines3 algorithm."""
         return f"SB3 {self.sb3.algorithm}"
 
+    def untrained(self) -> Sb3Config:
+        """Scratch explores as Stable-Baselines3 has it: a policy that has learned nothing is no better than chance."""
+        return self if self.sb3.algorithm in ON_POLICY else replace(self, sb3=replace(self.sb3, acts_first=False))
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options of metarl's inner loop that were changed, and settings that are not a JSON object."""
         yield from super().conflicts()
@@ -78,8 +109,10 @@ class Sb3Config(TrainConfig):
         for name in _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std"):
             if _option(self, name) != _option(default, name):
                 yield name, f"{_option(default, name)}: {self.sb3.algorithm} of Stable-Baselines3 has no use for it"
+        if self.sb3.algorithm in ON_POLICY and not self.sb3.acts_first:
+            yield "sb3.acts_first", f"true: {self.sb3.algorithm} of Stable-Baselines3 never acts at random first"
         try:
-            self.sb3.arguments()
+            self.sb3.given()
         except ValueError as error:
             yield "sb3.settings", f'a JSON object such as {{"n_steps": 512}}: {error}'
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from metarl.core.machine import check_device as check_device
     from metarl.core.machine import keep_freed_memory as keep_freed_memory
     from metarl.core.machine import torch_threads as torch_threads
+    from metarl.core.numbers import finite as finite
     from metarl.core.numbers import finite_list as finite_list
     from metarl.core.numbers import number_text as number_text
     from metarl.core.numbers import words as words
@@ -97,6 +98,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "torch_threads",
         ),
         "metarl.core.numbers": (
+            "finite",
             "finite_list",
             "number_text",
             "words",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from metarl.core.params import Params, TaskParams
@@ -60,7 +60,7 @@ def mean_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
     return by_seed(values).mean(len(seeds_axis())) if here.size == 1 else _Mean.apply(here, values)  # type: ignore[no-untyped-call]
 
 
-def sum_over_tasks(values: Float[Tensor, " tasks *rest"]) -> Tensor:
+def sum_over_tasks(values: Num[Tensor, " tasks *rest"]) -> Tensor:
     """Sum over the tasks of all ranks, shape (*seeds, *rest), detached from the graph."""
     return current().sum(by_seed(values.detach()).sum(len(seeds_axis())))
 

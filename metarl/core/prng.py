@@ -9,7 +9,7 @@ sub-environment and any device therefore give the same bits.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,9 @@ class Key:
     co_seeds: tuple[Key, ...] = ()
     """The same position for the other seeds of a batch of seeds; their tasks follow those of this seed."""
 
+    step: tuple[Key, int] | None = field(default=None, compare=False, repr=False)
+    """For the key of an adaptation step: the key above all steps of the adaptation, and the step's number."""
+
     @staticmethod
     def from_seed(seed: int) -> Key:
         """The root of a seed's tree."""
@@ -70,6 +73,10 @@ class Key:
                 coordinate = int.from_bytes(hashlib.blake2s(coordinate.encode(), digest_size=8).digest(), "little")
             value = _mix((value + _GOLDEN * (coordinate + 1)) & _MASK)
         return Key(value, self.first_task, tuple(key.at(*coordinates) for key in self.co_seeds))
+
+    def at_step(self, number: int) -> Key:
+        """`at(number)` for an adaptation step, for draws that go on from one step to the next."""
+        return replace(self.at(number), step=(self, number))
 
     def from_task(self, first_task: int) -> Key:
         """The same position for tasks from index `first_task` of the meta-batch on."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from metarl.core.params import State
@@ -39,7 +39,7 @@ def use_seed_axis(seeds: int) -> Iterator[None]:
         _AXIS.reset(token)
 
 
-def by_seed(values: Float[Tensor, " tasks *rest"]) -> Float[Tensor, "*shape"]:
+def by_seed(values: Shaped[Tensor, " tasks *rest"]) -> Shaped[Tensor, "*shape"]:
     """Values of all tasks as (*seeds, tasks of a seed, *rest); unchanged for a single run.
 
     Example:

@@ -1,7 +1,6 @@
-"""Comparing methods: the same held-out tasks, seeds pooled, each method at its own test-time learning rate.
+"""Comparing methods on the same held-out tasks, each at its own test-time learning rate.
 
-Statistics follow Agarwal et al. (2021): interquartile means, stratified bootstrap intervals, probability of
-improvement.
+Averages follow Agarwal et al. (2021); `metarl.evaluation.statistics` says what their intervals are over.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from metarl.config.toml import flat_mapping
 from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.evaluation.evaluate import evaluate_run
-from metarl.evaluation.statistics import _table, pooled, probability_of_improvement
+from metarl.evaluation.statistics import RATE_BOUNDS, pooled, probability_of_improvement
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.manifest import data_used
@@ -164,6 +163,11 @@ def with_chosen_rate(
     return replace(method, inner_lr=best, later_inner_lr=best * ratio, tried=tried)
 
 
+def _table(results: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """An entry of the results of several seeds as (seeds, tasks, points), NaN where it is null."""
+    return np.array([[[np.nan if v is None else v for v in row] for row in result[name]] for result in results])
+
+
 def compare(
     runs: Sequence[Path],
     *,
@@ -190,6 +194,7 @@ def compare(
     entries: list[dict[str, Any]] = []
     scores: dict[str, np.ndarray] = {}
     first: dict[str, Any] = {}
+    ids: list[int] | None = None
     for method in methods:
         method = with_chosen_rate(
             method, at_step=choose_at, seed=seed, log=log, evaluate=evaluate, budget=validation_budget
@@ -203,6 +208,7 @@ def compare(
             for run in method.runs
         ]  # fmt: skip
         first = first or results[0]
+        ids = first.get("task_ids")
         per_task = _table(results, "per_task")
         scores[method.label] = per_task
         trained = method.initialisation == "trained"
@@ -216,9 +222,9 @@ def compare(
                 "inner_lr": method.inner_lr,
                 "later_inner_lr": method.later_inner_lr,
                 "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
-                kind.measure: pooled(per_task, kind.average),
+                kind.measure: pooled(per_task, kind.average, ids, kind.bounds),
                 **(
-                    {"success": pooled(_table(results, "success_per_task"), "mean")}
+                    {"success": pooled(_table(results, "success_per_task"), "mean", ids, RATE_BOUNDS)}
                     if all("success_per_task" in result for result in results)
                     else {}
                 ),
@@ -229,10 +235,11 @@ def compare(
     return {
         **{name: first[name] for name in measured},
         **({"episodes_per_step": first["episodes_per_step"]} if "episodes_per_step" in first else {}),
+        "distinct_tasks": len(set(ids or range(first["tasks"]))),
         "steps": steps,
         "rates_chosen_at_step": choose_at,
         "methods": entries,
         "probability_of_improvement": {
-            a: {b: probability_of_improvement(last[a], last[b]) for b in last if b != a} for a in last
+            a: {b: probability_of_improvement(last[a], last[b], ids) for b in last if b != a} for a in last
         },
     }

@@ -18,9 +18,9 @@ from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
-from metarl.evaluation.statistics import summarise, worse_after_adaptation
+from metarl.evaluation.statistics import RATE_BOUNDS, summarise, worse_after_adaptation
 from metarl.families.splits import held_out_generator
-from metarl.families.tasks import number_of_tasks, read_tasks
+from metarl.families.tasks import number_of_tasks, read_tasks, task_ids
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.training.assembly import assemble
@@ -93,6 +93,8 @@ def evaluate_as(
     check_rates(options.inner_lr, options.later_inner_lr)
     if options.initialisation not in ("trained", "random"):
         raise ConfigError(f"--initialisation = {options.initialisation}; expected trained or random")
+    if options.initialisation == "random":
+        config = config.untrained()
     rates = {"inner_lr": options.inner_lr, "later_inner_lr": options.later_inner_lr}
     with assemble(algorithm, config, kind, **rates) as parts:
         setup, adapter = parts.setup, parts.adapter
@@ -142,10 +144,12 @@ def measure_curve(
         sampled = setup.sample_tasks(tasks, split, held_out_generator(setup.name, setup.variant, split, seed))
     problem = setup.problem(training=False)
     try:
-        curve = adaptation_curve(problem, theta, sampled, key.at("episodes"), adapter, steps, progress)
+        # Keyed by the split: where splits share tasks, a rate is chosen on other episodes than those reported.
+        place = key.at("episodes", "file" if split.endswith(".json") else split)
+        curve = adaptation_curve(problem, theta, sampled, place, adapter, steps, progress)
     finally:
         problem.close()
-    per_task = curve.per_task.numpy()
+    per_task, ids = curve.per_task.numpy(), task_ids(sampled)
     return {
         "family": family,
         "variant": setup.variant,
@@ -158,16 +162,20 @@ def measure_curve(
         "measure": kind.measure,
         "unit": kind.unit,
         "average": kind.average,
-        kind.measure: summarise(per_task, kind.average),
+        "task_ids": ids,
+        kind.measure: summarise(per_task, kind.average, ids, kind.bounds),
         "per_task": [finite_list(row) for row in per_task],
-        **_successes(curve),
+        **_successes(curve, ids),
         "worse_after_adaptation": worse_after_adaptation(per_task),
     }
 
 
-def _successes(curve: AdaptationCurve) -> dict[str, Any]:
+def _successes(curve: AdaptationCurve, ids: list[int]) -> dict[str, Any]:
     """Entries of a result about success rates. A rate is a mean, so its interval is that of the mean."""
     if curve.successes is None:
         return {}
     rates = curve.successes.numpy()
-    return {"success": summarise(rates, "mean"), "success_per_task": [finite_list(row) for row in rates]}
+    return {
+        "success": summarise(rates, "mean", ids, RATE_BOUNDS),
+        "success_per_task": [finite_list(row) for row in rates],
+    }

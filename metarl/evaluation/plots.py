@@ -57,11 +57,13 @@ def plot_comparison(result: dict[str, Any], path: Path) -> None:
     by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
     by_data.set_xscale("symlog", linthresh=1000)
     by_data.set_xlim(left=0)
-    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGE_LABELS[average]} over seeds x tasks)")
+    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGE_LABELS[average]} over tasks, mean over seeds)")
     figure.legend(loc="outside right center", fontsize=8)
     for axes in (by_step, by_data):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{result['family']} {result['variant'] or ''}, {result['split']}", fontsize=10)
+    kinds = dict.fromkeys(method[measure]["interval"] for method in result["methods"])
+    title = f"{result['family']} {result['variant'] or ''}, {result['split']}"
+    figure.suptitle(f"{title}; bands: 95 % interval {' or '.join(kinds)}", fontsize=10)
     save_figure(figure, path)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from metarl.core.errors import MetarlError
 from metarl.core.numbers import number_text, words
+from metarl.evaluation.statistics import OVER_BOTH, OVER_SEEDS, OVER_TASKS
 from metarl.runs.listing import RunStatus
 
 STEPS_BESIDE = 4
@@ -22,15 +24,18 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """The adaptation curve as a table, with the protocol under which it was measured."""
     where = f"{result['family']} {result['variant'] or ''}".strip()
     unit, measure = result["unit"], result["measure"]
-    table = Table(title=f"{where}, {result['split']}: {result['tasks']} tasks, {result['budget']} a step")
+    tasks = _tasks(result["tasks"], len(set(result["task_ids"])))
+    curve, success = result[measure], result.get("success")
+    table = Table(
+        title=f"{where}, {result['split']}: {tasks}, {result['budget']} a step",
+        caption=Text(_kind(curve["interval"])),
+    )
     averages = {"mean": words(measure), "standard_error": "standard error"}
     if result["average"] == "iqm":
         averages["iqm"] = "IQM"
-    success = result.get("success")
     beside = ("success rate", "95 % interval") if success else ()
     for column in ("step", words(unit), *averages.values(), "95 % interval", *beside):
         table.add_column(column, justify="right")
-    curve = result[measure]
     for step, used in enumerate(result[unit]):
         table.add_row(
             str(step),
@@ -50,16 +55,27 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def print_comparison(result: dict[str, Any]) -> None:
-    """Averages with intervals, the rate that was chosen, and the data it was given: a row a method, where that fits."""
+    """Averages with intervals, the rate that was chosen, and the data it was given.
+
+    A row a method, where that fits; a row a step where methods have several seeds, with the spread over seeds.
+    """
     where = f"{result['family']} {result['variant'] or ''}".strip()
     what = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {words(result['measure'])}"
-    table = Table(title=f"{where}, {result['split']}: {what} over seeds x {result['tasks']} tasks, 95 % interval")
+    tasks = _tasks(result["tasks"], result["distinct_tasks"])
+    table = Table(
+        title=f"{where}, {result['split']}: {what} over {tasks}, averaged over training seeds",
+        caption=Text(_what_intervals_say(result)),
+        caption_justify="left",
+    )
     methods, unit = result["methods"], result["unit"].split("_")[-1]
     shown = _steps_shown(result["steps"])
-    beside = len(shown) <= STEPS_BESIDE
+    several = any(len(method["runs"]) > 1 for method in methods)
+    beside = len(shown) <= STEPS_BESIDE and not several
     found = [f"step {step}" for step in shown] if beside else ["step", words(result["measure"])]
+    if several:
+        found += [*OVER_SEEDS_COLUMNS, *(["success"] if any("success" in method for method in methods) else [])]
     for column in ("method", "seeds", f"training {unit}", f"{unit} a step", "rate", *found):
-        table.add_column(column, justify="left" if column == "method" else "right")
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=several and column in found)
     for method in methods:
         curve, adaptation = method[result["measure"]], method[f"adaptation_{result['unit']}"]
         steps = sum(method[f"training_{result['unit']}"]) / len(method["runs"])
@@ -71,9 +87,10 @@ def print_comparison(result: dict[str, Any]) -> None:
             table.add_row(*given, *(_measured(curve, success, average, step, "\n") for step in shown))
             continue
         for step in shown:
-            task_name = given if step == 0 else ("",) * len(given)
-            measured = _measured(curve, success, average, step, " ")
-            table.add_row(*task_name, str(step), measured, end_section=step == shown[-1])
+            about = given if step == 0 else ("",) * len(given)
+            over_seeds = _over_seeds(curve, success, average, step)
+            measured = over_seeds if several else (_measured(curve, success, average, step, " "),)
+            table.add_row(*about, str(step), *measured, end_section=step == shown[-1])
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}
@@ -81,7 +98,8 @@ def print_comparison(result: dict[str, Any]) -> None:
         console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M {unit}")
     for label, others in result["probability_of_improvement"].items():
         for other, probability in others.items():
-            console.print(f"P({label} beats {other} after the last step) = {probability:.2f}", markup=False)
+            text = f"P({label} beats {other} after the last step) = {probability['p']:.2f}"
+            console.print(f"{text} {_probability_interval(probability)}", markup=False)
 
 
 def print_runs(run_statuses: Iterable[RunStatus]) -> None:
@@ -99,9 +117,67 @@ def print_runs(run_statuses: Iterable[RunStatus]) -> None:
 
 def _measured(curve: dict[str, Any], success: dict[str, Any] | None, average: str, step: int, then: str) -> str:
     """An average with its interval, and the success rate where there is one; `then` separates them."""
-    low, high = (number_text(curve[name][step]) for name in ("ci95_low", "ci95_high"))
     rate = f"{then}success {number_text(success['mean'][step])}" if success else ""
-    return f"{number_text(curve[average][step])}{then}[{low}, {high}]{rate}"
+    return f"{number_text(curve[average][step])}{then}{_between(curve, 'ci95', step, '[]')}{rate}"
+
+
+def _over_seeds(curve: dict[str, Any], success: dict[str, Any] | None, average: str, step: int) -> tuple[str, ...]:
+    """The cells of OVER_SEEDS_COLUMNS, and the success rate where there is one."""
+    intervals = (_between(curve, "ci95", step, "[]"), _between(curve, "new_tasks", step, "()"))
+    numbers = (number_text(curve[name][step]) for name in ("seed_sd", "worst_seed"))
+    rate = (number_text(success["mean"][step]),) if success else ()
+    return (number_text(curve[average][step]), *intervals, *numbers, *rate)
+
+
+OVER_SEEDS_COLUMNS = ("95 % interval", "for new tasks", "sd", "worst")
+
+
+def _between(curve: dict[str, Any], name: str, step: int, brackets: str) -> str:
+    """An interval in brackets; a dash where there is none."""
+    low, high = (curve[f"{name}_{end}"][step] for end in ("low", "high"))
+    return "-" if low is None else f"{brackets[0]}{number_text(low)}, {number_text(high)}{brackets[1]}"
+
+
+QUESTIONS = {
+    OVER_SEEDS: "what training with other seeds would reach on these same tasks",
+    OVER_BOTH: "what training with other seeds would reach on other tasks of this distribution",
+    OVER_TASKS: "what this training would reach on other tasks; how much a training seed matters is unknown",
+}
+"""The question that each kind of interval answers."""
+
+
+def _what_intervals_say(result: dict[str, Any]) -> str:
+    """A sentence a kind of interval, naming the methods where they differ in it."""
+    curves = {method["label"]: method[result["measure"]] for method in result["methods"]}
+    lines = []
+    for name, brackets in (("interval", "[low, high]"), ("new_tasks_interval", "(low, high)")):
+        kinds: dict[str, list[str]] = {}
+        for label, curve in curves.items():
+            kinds.setdefault(curve[name], []).append(label)
+        for kind, labels in kinds.items():
+            whose = f" for {', '.join(labels)}" if len(kinds) > 1 else ""
+            answer = f": {QUESTIONS[kind]}" if kind in QUESTIONS else ""
+            lines.append(f"{brackets}{whose}: {_kind(kind)}{answer}")
+    if any(curve["seed_sd"][0] is not None for curve in curves.values()):
+        lines.append("sd: standard deviation over training seeds; worst: average of the worst training seed")
+    return "\n".join(lines)
+
+
+def _probability_interval(probability: dict[str, Any]) -> str:
+    """The interval of a probability in brackets, with what it is over."""
+    ends = "" if probability["low"] is None else f"{probability['low']:.2f} to {probability['high']:.2f}, "
+    return f"({ends}{_kind(probability['interval'])})"
+
+
+def _kind(interval: str) -> str:
+    """What a 95 % interval is over, or why there is none."""
+    return (
+        interval.replace("none", "no 95 % interval", 1) if interval.startswith("none") else f"95 % interval {interval}"
+    )
+
+
+def _tasks(tasks: int, distinct: int) -> str:
+    return f"{tasks} tasks" if distinct == tasks else f"{tasks} tasks ({distinct} distinct)"
 
 
 def _steps_shown(last: int) -> list[int]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from metarl.families.tasks import read_tasks as read_tasks
     from metarl.families.tasks import take_tasks as take_tasks
     from metarl.families.tasks import task_at as task_at
+    from metarl.families.tasks import task_ids as task_ids
     from metarl.families.tasks import task_to_json as task_to_json
     from metarl.families.tasks import write_tasks as write_tasks
     from metarl.families.vec_env import GymVecEnv as GymVecEnv
@@ -88,6 +89,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "read_tasks",
             "take_tasks",
             "task_at",
+            "task_ids",
             "task_to_json",
             "write_tasks",
         ),

@@ -53,8 +53,8 @@ class Motion(NamedTuple):
         """Torque about the centre of mass and force on each body except the world, as in `cfrc_ext`."""
         readings = self.sensors[:, 3:].reshape(len(self.sensors), -1, CONTACT_FIELDS)
         force, torque, point = readings[..., :3], readings[..., 3:6], readings[..., 6:]
-        task_name = torque + np.cross(point - self.center_of_mass[:, None], force)
-        return -np.concatenate([task_name, force], -1)
+        about = torque + np.cross(point - self.center_of_mass[:, None], force)
+        return -np.concatenate([about, force], -1)
 
 
 class MujocoFamily(TaskFamily):

@@ -42,6 +42,14 @@ def take_tasks(tasks: Tasks, index: slice | int) -> Tasks:
     return {name: values[index] for name, values in tasks.items()}
 
 
+def task_ids(tasks: Tasks) -> list[int]:
+    """Equal numbers for equal tasks, in the order of first occurrence: [0, 1, 0] where the first task occurs twice."""
+    seen: dict[bytes, int] = {}
+    rows = zip(*tasks.values(), strict=True)
+    keys = [b"".join(np.asarray(value).tobytes() for value in row) for row in rows]
+    return [seen.setdefault(key, len(seen)) for key in keys]
+
+
 def task_at(tasks: Tasks, index: int) -> Task:
     """The task at an index of a batch."""
     return take_tasks(tasks, index)

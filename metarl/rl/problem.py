@@ -187,9 +187,9 @@ class ReinforcementLearning:
 
         The offset shifts by one step from episode to episode, so that all time steps are represented. The first
         transition of the first episode, which every task has, is always kept. DiCE keeps all transitions, since it
-        needs whole episodes.
+        needs whole episodes. A stride of 1 keeps all: the data is then the same object.
         """
-        if self._needs_order:
+        if self._needs_order or stride == 1:
             return data
         part = subsample(data, stride, FEWEST_TRANSITIONS)
         return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))

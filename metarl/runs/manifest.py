@@ -16,10 +16,12 @@ from metarl.core.errors import RunError
 FORMAT = 2
 """Version of the file format. 2: the manifest contains a hash of itself; 1 can still be read."""
 
-NUMERICS = 1
+NUMERICS = 2
 """Version of mathematics and defaults; it increases when a resumed run would differ from an uninterrupted one.
 
-1: all runs so far, including those with manifests without a version.
+1: all runs whose manifest has no version.
+2: curvature of all data and steps that use the bound (maml-trpo, pretrain by TRPO); E-MAML's credit; Reptile's
+   minibatches; SAC, TD3 and DQN act by theta first; physics, starts and observations of published variants.
 """
 MANIFEST = "manifest.json"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from metarl.config.run import PolicyConfig
@@ -88,13 +90,26 @@ def check_arguments(algorithm: type[BaseAlgorithm], settings: dict[str, Any], op
 
 def rollout_steps(algorithm: type[BaseAlgorithm], settings: dict[str, Any]) -> int:
     """Steps of each environment of which `learn` takes whole multiples: those of a rollout, or one."""
-    default = inspect.signature(algorithm.__init__).parameters.get("n_steps")
-    if default is None or algorithm.__name__ not in ON_POLICY:
+    if algorithm.__name__ not in ON_POLICY:
         return 1
-    steps = settings.get("n_steps", default.default)
+    steps = settings.get("n_steps", _default(algorithm, "n_steps"))
     if type(steps) is not int or steps < 1:
         raise ConfigError(f"--sb3.settings: n_steps = {steps!r}; expected a whole number of at least 1")
     return steps
+
+
+def _default(algorithm: type[BaseAlgorithm], argument: str) -> Any:
+    return inspect.signature(algorithm.__init__).parameters[argument].default
+
+
+def _noise(deviation: Any, env: VecEnv) -> Any:
+    """Gaussian noise of that standard deviation for each component of an action; raises ConfigError for no number."""
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    if type(deviation) not in (int, float) or not 0 <= deviation < math.inf:
+        raise ConfigError(f"--sb3.settings: action_noise = {deviation!r}; expected a standard deviation, or null")
+    mean = np.zeros(env.action_space.shape or ())
+    return NormalActionNoise(mean, np.full_like(mean, deviation))
 
 
 class Learner:
@@ -103,8 +118,13 @@ class Learner:
     def __init__(self, config: Sb3Config, family: TaskFamily) -> None:
         self.config, self.family = config, family
         self.algorithm = algorithm_class(config.sb3.algorithm)
+        given = config.sb3.given()
+        check_arguments(self.algorithm, given, "--sb3.settings")
         self.settings = config.sb3.arguments()
-        check_arguments(self.algorithm, self.settings, "--sb3.settings")
+        self.waits = 0
+        """Transitions that are stored before learning begins, while the policy acts already."""
+        if "learning_starts" in self.settings.keys() - given.keys():
+            self.waits = self.settings.get("batch_size", _default(self.algorithm, "batch_size"))
 
     def build(self, env: VecEnv, seed: int, lr: float) -> BaseAlgorithm:
         """A new model on environments; it seeds the global generators, so call it within `private_randomness`."""
@@ -117,6 +137,8 @@ class Learner:
             "policy_kwargs": policy_arguments(config.policy, config.sb3.algorithm),
             **self.settings,
         }
+        if arguments.get("action_noise") is not None:
+            arguments["action_noise"] = _noise(arguments["action_noise"], env)
         if config.sb3.algorithm in ON_POLICY:
             arguments["gae_lambda"] = config.gae_lambda
         try:
@@ -171,7 +193,7 @@ class Learner:
         assert env is not None
         before = [len(returns) for returns in env.env_method("get_episode_rewards")]
         try:
-            model.learn(timesteps, reset_num_timesteps=False)
+            self._learn(model, timesteps)
         except ValueError as error:
             # Distributions refuse parameters that are not finite; anything else is not about divergence.
             if _finite(parameters_of(model)):
@@ -182,6 +204,22 @@ class Learner:
         after = env.env_method("get_episode_rewards")
         ended = [value for returns, seen in zip(after, before, strict=True) for value in returns[seen:]]
         return sum(ended) / len(ended) if ended else None
+
+    def _learn(self, model: Any, timesteps: int) -> None:
+        """`model.learn`, without gradient steps as long as fewer transitions are stored than `waits` asks for."""
+        if not self.waits:
+            model.learn(timesteps, reset_num_timesteps=False)
+            return
+        gradient_steps = model.gradient_steps
+
+        def enough(*_: Any) -> bool:
+            model.gradient_steps = gradient_steps if model.num_timesteps >= self.waits else 0
+            return True
+
+        try:
+            model.learn(timesteps, callback=enough, reset_num_timesteps=False)
+        finally:
+            model.gradient_steps = gradient_steps
 
     def _divergence(self) -> Divergence:
         return Divergence(f"{self.config.sb3.algorithm} diverged; try a smaller --inner.lr")

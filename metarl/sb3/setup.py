@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -134,12 +135,14 @@ class Sb3Setup(FamilySetup):
 
     def protocol(self) -> Mapping[str, Any]:
         """The family's protocol, with algorithm, settings and discount factor."""
+        assert isinstance(self.model, Learner)
         algorithm = self.config.sb3.algorithm
         return {
             **self.family.protocol,
             "horizon": self.family.horizon,
             "adapts_by": f"{algorithm} of Stable-Baselines3, {self.config.sb3.timesteps} environment steps a step",
-            "settings": self.config.sb3.settings,
+            "settings": json.dumps(self.model.settings),
+            **({"learns_after": f"{self.model.waits} transitions"} if self.model.waits else {}),
             "gamma": self.config.gamma,
             "actions_sampled": algorithm not in GREEDY,
             "episodes_measured": f"{self.config.episodes} beside those learned from",

@@ -20,7 +20,7 @@ from metarl.adaptation.gradient import within_bounds
 from metarl.adaptation.parameters import fitting
 from metarl.adaptation.setup import ClosableProblem
 from metarl.core.errors import Divergence, EnvironmentFault, MetarlError, RunError
-from metarl.core.numbers import finite_list
+from metarl.core.numbers import finite, finite_list
 from metarl.core.ordered_sums import on_share, parts_of
 from metarl.core.params import State
 from metarl.core.prng import Key
@@ -199,7 +199,7 @@ class Training:
             **metrics,
         }
         if self._events is not None:
-            self.metrics.append(record)
+            self.metrics.append(finite(record))
             self._events.write(record)
             if self._report is not None:
                 self._report(record)

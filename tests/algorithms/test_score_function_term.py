@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from test_estimators import HORIZON, LR, TinyMDP
-from test_ranks import Numbered, everyone
 
 from benchmarks.fewshot.supervised import Examples, Supervised, negative_squared_error, squared_error
 from metarl.adaptation.adapter import replay, stack
@@ -16,6 +14,8 @@ from metarl.core.prng import Key
 from metarl.core.ranks import share
 from metarl.core.seed_axis import use_seed_axis
 from metarl.rl.setup import build_family, build_policy, build_problem
+from tests.helpers.processes import Numbered, everyone
+from tests.helpers.tiny_mdp import HORIZON, LR, TinyMDP
 
 GAMMA = 0.9
 

@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from conftest import load_or_skip
 
 import metarl
 from metarl.families.registry import registered
+from tests.helpers.families import load_or_skip
 
 
 @pytest.mark.parametrize("name", sorted(registered()))

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import load_or_skip
 
 from metarl.families.tasks import number_of_tasks, task_at
+from tests.helpers.families import load_or_skip
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 

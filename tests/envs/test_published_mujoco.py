@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import load_or_skip
 
 from metarl.families.registry import registered
+from tests.helpers.families import load_or_skip
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")
 

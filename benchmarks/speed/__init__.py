@@ -1,0 +1,1 @@
+"""Measurements of speed and memory: `python -m benchmarks.speed NAME`, a module for each."""

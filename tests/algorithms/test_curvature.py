@@ -1,0 +1,261 @@
+"""The curvature of a trust-region step is that of all data, whatever the inner rule, and the step uses its bound."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from metarl.adaptation.adapter import initial_state, replay
+from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.parameters import initial_theta
+from metarl.algorithms.meta_gradient import value_and_grad
+from metarl.algorithms.trust_region import (
+    GaussNewton,
+    line_search,
+    preconditioned_conjugate_gradient,
+    ravel,
+    trust_region_step,
+    unravel,
+)
+from metarl.config.algorithms import MamlTrpoConfig, TrustRegionConfig
+from metarl.config.run import InnerConfig, PolicyConfig
+from metarl.core.collectives import mean_over_tasks
+from metarl.core.machine import DTYPES
+from metarl.core.prng import Key
+from metarl.core.seed_axis import use_seed_axis
+from metarl.core.timing import Phases
+from metarl.rl.setup import build_family, build_policy, build_problem
+
+MAX_KL = 0.01
+
+
+def random_spd(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    n = shape[-1]
+    root = torch.randn(*shape, n, generator=generator, dtype=torch.float64)
+    target = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return root @ root.mT / n + 0.1 * torch.eye(n, dtype=torch.float64), target
+
+
+def quadratic_search(hessian, gradient, supposed, **options):
+    """A line search whose KL is s^T H s / 2, along a step whose length was computed with another Hessian."""
+    direction = torch.linalg.solve(hessian, gradient)
+    length = (2 * MAX_KL / torch.einsum("...i,...ij,...j->...", direction, supposed, direction)).sqrt()
+
+    def evaluate(at):
+        moved = at["x"]
+        loss = (gradient * moved).sum(-1)
+        return loss, torch.einsum("...i,...ij,...j->...", moved, hessian, moved) / 2
+
+    theta = {"x": torch.zeros_like(gradient)}
+    settings = {"max_kl": MAX_KL, "max_backtracks": 15, "backtrack_ratio": 0.8} | options
+    return line_search(evaluate, theta, length[..., None] * direction, loss=length * 0, **settings)
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.25, 1.0, 1.1, 4.0, 100.0])
+def test_a_step_reaches_the_bound_whatever_the_scale_of_the_curvature(factor):
+    hessian, gradient = random_spd(6)
+    found = quadratic_search(hessian, gradient, factor * hessian)
+    assert found.accepted
+    assert found.backtracks == 0
+    assert 0.9 * MAX_KL <= float(found.kl) <= MAX_KL
+    assert int(found.rescalings) == int(factor not in (1.0, 1.1))
+
+
+def test_each_seed_reaches_the_bound():
+    hessian, gradient = random_spd(4, 6)
+    gradient[3] = 0
+    factors = torch.tensor([0.25, 1.0, 4.0, 1.0], dtype=torch.float64)[:, None, None]
+    with use_seed_axis(4):
+        found = quadratic_search(hessian, gradient, factors * hessian + 1e-9)
+    assert found.accepted.tolist() == [True, True, True, False]
+    assert found.backtracks.tolist() == [0, 0, 0, -1]
+    assert found.rescalings[:3].tolist() == [1, 0, 1]
+    assert bool(((found.kl[:3] >= 0.9 * MAX_KL) & (found.kl[:3] <= MAX_KL)).all())
+    assert (float(found.kl[3]), found.theta["x"][3].tolist()) == (0.0, [0.0] * 6)
+    for seed in range(3):
+        alone = quadratic_search(hessian[seed], gradient[seed], factors[seed] * hessian[seed] + 1e-9)
+        torch.testing.assert_close(found.theta["x"][seed], alone.theta["x"], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("length", [0.01, 0.3, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "kl_of",
+    [
+        lambda s: 0.01 * s**4,
+        lambda s: 0.01 * s**1.5,
+        lambda s: 0.02 * s**2 / (1 + s**2),
+        lambda s: torch.expm1(s**2) / 50,
+    ],
+)
+def test_the_bound_holds_where_the_kl_is_no_quadratic(kl_of, length):
+    def evaluate(at):
+        return at["x"].sum(), kl_of(-at["x"].sum())
+
+    found = line_search(
+        evaluate, {"x": torch.zeros(1).double()}, torch.tensor([length]).double(), loss=torch.zeros(()).double(),
+        max_kl=MAX_KL, max_backtracks=15, backtrack_ratio=0.8,
+    )  # fmt: skip
+    assert found.accepted
+    assert 0.9 * MAX_KL <= float(found.kl) <= MAX_KL
+
+
+def test_a_kl_that_is_not_finite_is_backed_away_from():
+    def evaluate(at):
+        s = -at["x"].sum()
+        return -s, torch.where(s > 1, float("nan"), 0.009 * s.square())
+
+    found = line_search(
+        evaluate, {"x": torch.zeros(1)}, torch.tensor([1.5]), loss=torch.zeros(()),
+        max_kl=MAX_KL, max_backtracks=15, backtrack_ratio=0.8,
+    )  # fmt: skip
+    assert (found.backtracks, found.rescalings) == (2, 0)
+    assert float(found.theta["x"]) == pytest.approx(-1.5 * 0.8**2)
+
+
+def test_the_loss_may_shorten_a_step_that_the_kl_lengthened():
+    """The KL allows a length of 4; beyond 2 the loss rises."""
+
+    def evaluate(at):
+        s = -at["x"].sum()
+        return s * (s - 2), MAX_KL * (s / 4) ** 2
+
+    found = line_search(
+        evaluate, {"x": torch.zeros(1).double()}, torch.ones(1).double(), loss=torch.zeros(()).double(),
+        max_kl=MAX_KL, max_backtracks=15, backtrack_ratio=0.8,
+    )  # fmt: skip
+    assert (found.rescalings, found.backtracks) == (1, 3)
+    assert float(found.loss) < 0
+
+
+def test_preconditioned_conjugate_gradient_solves():
+    """By another preconditioner at every call; with the inverse itself at once."""
+    matrix, target = random_spd(12)
+    solution = torch.linalg.solve(matrix, target)
+    options = {"iterations": 1}
+    x, image = preconditioned_conjugate_gradient(
+        lambda v: matrix @ v, lambda r: torch.linalg.solve(matrix, r), target, **options
+    )
+    torch.testing.assert_close(x, solution, rtol=1e-10, atol=1e-12)
+
+    def attempt(iterations):
+        others = iter(random_spd(iterations, 12, seed=1)[0] + 3 * matrix)
+        return preconditioned_conjugate_gradient(
+            lambda v: matrix @ v, lambda r: torch.linalg.solve(next(others), r), target, iterations=iterations
+        )
+
+    values = []
+    for iterations in (1, 2, 4, 12):
+        x, image = attempt(iterations)
+        torch.testing.assert_close(image, matrix @ x)
+        values.append(float(x @ image / 2 - target @ x))
+    assert values == sorted(values, reverse=True)
+    torch.testing.assert_close(x, solution, rtol=1e-6, atol=1e-8)
+
+
+def test_each_seed_has_a_preconditioned_conjugate_gradient_of_its_own():
+    """One target is zero, one is solved by the first direction, and one takes both."""
+    matrices, targets = random_spd(3, 6)
+    rough, _ = random_spd(3, 6, seed=1)
+    targets[0] = 0
+    rough[1] = matrices[1]
+
+    def solve(at, target):
+        return preconditioned_conjugate_gradient(
+            lambda v: (matrices[at] @ v[..., None]).squeeze(-1),
+            lambda r: torch.linalg.solve(rough[at], r),
+            target,
+            iterations=2,
+        )
+
+    with use_seed_axis(3):
+        together = solve(slice(0, 3), targets)
+    assert together[0][0].tolist() == [0] * 6
+    torch.testing.assert_close(together[1][1], targets[1])
+    for seed in range(3):
+        for found, alone in zip(together, solve(seed, targets[seed]), strict=True):
+            torch.testing.assert_close(found[seed], alone, rtol=1e-10, atol=1e-12)
+
+
+def distribution_of(problem, adapter, supports, query, tasks):
+    return lambda at: problem.distribution(replay(problem.inner_loss, at, supports, adapter, tasks), query)
+
+
+def hessian_of_the_kl(problem, adapter, supports, query, theta, tasks):
+    """Products with it by double backward."""
+    distribution = distribution_of(problem, adapter, supports, query, tasks)
+    old = type(distribution(theta))(*(part.detach() for part in distribution(theta)))
+    leaf = ravel(theta).requires_grad_()
+    kl = mean_over_tasks(problem.divergence(distribution(unravel(leaf, theta)), old, query))
+    (slope,) = torch.autograd.grad(kl, leaf, create_graph=True)
+    return lambda vector: torch.autograd.grad(slope @ vector, leaf, retain_graph=True)[0]
+
+
+RULES = {
+    "meta-sgd": {"inner": InnerConfig(lr=0.3, learned_lr="per-parameter")},
+    "anil": {"inner": InnerConfig(lr=0.3, adapt="head", learned_lr="per-layer")},
+    "cavia": {"inner": InnerConfig(lr=0.3, adapt="context"), "policy": PolicyConfig((6,), context=2)},
+    "two-steps": {"inner": InnerConfig(lr=0.3, later_lr=0.1, steps=2)},
+    "adam": {"inner": InnerConfig(lr=0.01, optimiser="adam", first_order=True)},
+    "dice": {"inner": InnerConfig(lr=0.3, estimator="dice")},
+    "normalised": {"policy": PolicyConfig((6,), normalise_observations=True)},
+    "categorical": {"family": "tabular-mdp", "variant": None},
+}
+
+
+def collected(changes, episodes=4):
+    """A problem, theta, an inner rule, and data of three tasks, in float64."""
+    defaults = {"family": "navigation2d", "variant": "finn17", "policy": PolicyConfig((6,)), "dtype": "float64"}
+    config = MamlTrpoConfig(**defaults | changes)
+    family = build_family(config)
+    policy = build_policy(config, family.observation_space, family.action_space)
+    problem = build_problem(replace(config, episodes=episodes), family, policy)
+    adapter = gradient_adapter(config.inner)
+    theta = initial_theta(adapter, policy, 1, torch.device("cpu"), DTYPES[config.dtype])
+    at, data, tasks = initial_state(theta, 3), [], family.sample_tasks(3, "meta-train", Key(1).generator())
+    for step in range(config.inner.steps + 1):
+        data.append(problem.collect(at.params, tasks, Key(2).at(step)).data)
+        at = at._replace(params=replay(problem.inner_loss, theta, data, adapter, 3))
+    return problem, theta, adapter, data[:-1], data[-1]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_gradient_and_curvature_come_from_one_recording_of_any_inner_rule(name):
+    problem, theta, adapter, supports, query = collected(RULES[name])
+    adapted = distribution_of(problem, adapter, supports, query, 3)
+
+    def loss_of(distribution):
+        return mean_over_tasks(problem.loss_of(distribution, query))
+
+    found = GaussNewton(adapted, theta, query.weights, damping=0.0, loss_of=loss_of)
+    loss, gradient = value_and_grad(lambda at: loss_of(adapted(at)), theta)
+    torch.testing.assert_close(found.loss, loss)
+    torch.testing.assert_close(found.gradient, ravel(gradient), rtol=1e-10, atol=1e-14)
+    vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = hessian_of_the_kl(problem, adapter, supports, query, theta, 3)(vector)
+    torch.testing.assert_close(found(vector), expected, rtol=1e-8, atol=1e-12)
+
+
+def captured_step(monkeypatch, problem, theta, supports, query, adapter, region, tasks=3):
+    """The whole step that the line search begins with."""
+    steps = []
+
+    def search(evaluate, theta, step, **options):
+        steps.append(step)
+        return line_search(evaluate, theta, step, **options)
+
+    monkeypatch.setattr("metarl.algorithms.trust_region.line_search", search)
+    trust_region_step(problem, theta, supports, query, adapter, tasks, region, Phases())
+    return steps[0]
+
+
+@pytest.mark.parametrize("stride", [1, 10])
+def test_the_length_comes_from_the_curvature_of_all_data(monkeypatch, stride):
+    """s^T H s / 2 is the bound, with H the KL's Hessian on all supports and the whole query."""
+    monkeypatch.setattr("metarl.rl.problem.FEWEST_TRANSITIONS", 6)
+    problem, theta, adapter, supports, query = collected({"inner": InnerConfig(lr=0.3)}, episodes=5)
+    assert problem.subsample(supports[0], 10).weights.shape[2] < supports[0].weights[0].numel() / 5
+    region = TrustRegionConfig(curvature_stride=stride, damping=1e-5)
+    step = captured_step(monkeypatch, problem, theta, supports, query, adapter, region)
+    image = hessian_of_the_kl(problem, adapter, supports, query, theta, 3)(step) + 1e-5 * step
+    assert float(step @ image / 2) == pytest.approx(region.max_kl, rel=1e-8)

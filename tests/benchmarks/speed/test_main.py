@@ -1,0 +1,61 @@
+"""`python -m benchmarks.speed`: the listing, and the script of each name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.program import run_program
+from benchmarks.speed.__main__ import PURPOSE, SCRIPTS
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments):
+    return run_program("benchmarks.speed", PURPOSE, SCRIPTS, arguments)
+
+
+def test_help_lists_the_names_and_loads_no_torch():
+    code = (
+        "import runpy, sys; sys.argv = ['x', '--help']\n"
+        "try: runpy.run_module('benchmarks.speed', run_name='__main__')\n"
+        "except SystemExit as stop: sys.exit(stop.code or 3 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, (_, summary) in SCRIPTS.items():
+        assert any(line.split() == [name, *summary.split()] for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_name_has_its_options(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(name, "--help")
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: python -m benchmarks.speed {name} ")
+    assert "--json" in out
+
+
+def test_an_unknown_name_is_one_line_with_the_nearest(capsys):
+    assert run("iteratoin") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("speed: error: unknown command 'iteratoin'")
+    assert err.endswith("did you mean 'iteration'?\n")
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_option_is_one_line_with_the_nearest(capsys):
+    assert run("iteration", "--naive-iteration", "1") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("speed: error: unknown option --naive-iteration ")
+    assert err.endswith("did you mean '--naive-iterations'?\n")
+
+
+def test_every_script_has_a_name():
+    named = {target.partition(":")[0] for target, _ in SCRIPTS.values()}
+    files = {path.stem for path in ROOT.glob("benchmarks/speed/*.py")}
+    assert files - named == {"__init__", "__main__", "harness", "naive"}

@@ -1,0 +1,31 @@
+import pytest
+
+from metarl.core import errors
+from metarl.core.errors import Divergence, EnvironmentFault, MetarlError, WorkerFault, nearest
+
+
+def test_every_error_is_one_that_the_command_line_prints_in_one_line():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) == 7
+    assert all(issubclass(kind, MetarlError) for kind in kinds)
+    # New workers may do better than one that failed, so a rollout distinguishes the two.
+    assert issubclass(WorkerFault, EnvironmentFault)
+
+
+def test_a_divergence_says_which_task_where_it_is_known():
+    assert Divergence("a parameter is not finite").task is None
+    assert Divergence("a parameter is not finite", task=3).task == 3
+    assert str(Divergence("a parameter is not finite", task=3)) == "a parameter is not finite"
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "suggestion"),
+    [
+        ("mamel", ["maml", "reptile"], " (valid: maml, reptile); did you mean 'maml'?"),
+        ("xyz", ["maml", "reptile"], " (valid: maml, reptile)"),
+        ("maml9", [f"maml{i}" for i in range(9)] + ["a", "b", "c", "d"], "; did you mean 'maml8'?"),
+        ("maml", [], ""),
+    ],
+)
+def test_the_nearest_name_is_suggested_and_few_are_listed(name, valid, suggestion):
+    assert nearest(name, valid) == suggestion

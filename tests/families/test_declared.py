@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from metarl.core.errors import FamilyError
+from metarl.families.declared import declare_family
+from metarl.families.registry import load_family
+from tests.helpers.families import Corridor, pendulum
+
+
+def test_declared_family_sets_attributes_and_keeps_them_over_resets():
+    family = pendulum()
+    env = family.make({"g": np.float32(7), "m": np.float32(1.5)})
+    assert family.horizon == 200
+    for _ in range(2):
+        env.reset(seed=1)
+        assert (env.unwrapped.g, env.unwrapped.m) == (7.0, 1.5)
+    family.set_task(env, {"g": np.float32(9), "m": np.float32(0.5)})
+    assert (env.unwrapped.g, env.unwrapped.m) == (9.0, 0.5)
+    assert env.action_space == spaces.Box(-1, 1, (1,))
+
+
+def test_task_a_then_b_then_a_again_is_a():
+    family = pendulum()
+    a, b = ({"g": np.float32(g), "m": np.float32(m)} for g, m in ((6, 1), (14, 2)))
+
+    def run(env):
+        _observation, _ = env.reset(seed=3)
+        return [env.step(np.array([0.5], np.float32))[0] for _ in range(30)]
+
+    env = family.make(a)
+    first = run(env)
+    family.set_task(env, b)
+    second = run(env)
+    family.set_task(env, a)
+    np.testing.assert_array_equal(run(env), first)
+    assert not np.allclose(first, second)
+
+
+def test_declared_family_rebuilds_for_constructor_arguments_and_flattens():
+    family = declare_family(Corridor, spaces.Dict({"size": spaces.Discrete(5, start=1)}), horizon=3)
+    assert family.observation_space.shape == (5,)
+    env = family.make({"size": np.int64(2)})
+    env.reset()
+    assert env.step(0)[1] == 2
+    family.set_task(env, {"size": np.int64(4)})
+    observation, _ = env.reset()
+    assert observation.tolist() == [0, 1, 0, 0, 0]
+    assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
+    assert env.step(0)[1] == 4
+
+
+def test_declared_family_with_a_function_that_sets_the_task():
+    def physics(env, task):
+        env.masspole = float(task["masspole"])
+        env.total_mass = env.masspole + env.masscart
+        env.polemass_length = env.masspole * env.length
+
+    family = declare_family("CartPole-v1", spaces.Dict({"masspole": spaces.Box(0.05, 0.5, ())}), set_task=physics)
+    env = family.make({"masspole": np.float32(0.5)})
+    assert env.unwrapped.total_mass == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: declare_family("Pendulum-v1", spaces.Dict({"gg": spaces.Box(1, 2, ())})).observation_space,
+            "'gg' is neither",
+        ),
+        (
+            lambda: declare_family("Pendulum-v77", spaces.Dict({"g": spaces.Box(1, 2, ())})).observation_space,
+            "Pendulum-v77",
+        ),
+        (
+            lambda: declare_family(Corridor, spaces.Dict({"size": spaces.Discrete(2)})).horizon,
+            "horizon = None",
+        ),
+        (lambda: declare_family("Pendulum-v1", spaces.Box(0, 1)), "task_space"),
+        (lambda: declare_family("Pendulum-v1", spaces.Dict({"g": spaces.Box(0, np.inf, ())})), "no bounds"),
+        (lambda: load_family("navigation2D"), "did you mean 'navigation2d'"),
+        (lambda: load_family("navigation2d", "fin17"), "did you mean 'finn17'"),
+        (lambda: load_family("tests.helpers.families:nothing"), "no 'nothing'"),
+        (lambda: load_family("no_such_module:family"), "no_such_module"),
+        (lambda: load_family("tests.helpers.families:Corridor"), "expected a TaskFamily"),
+        (lambda: load_family("tests.helpers.families:PENDULUM", "heavy"), "has no variants"),
+    ],
+)
+def test_what_is_wrong_is_said(make, message):
+    with pytest.raises(FamilyError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_environment_that_cannot_be_built_is_said():
+    def broken(k=0):
+        raise OSError("no such robot")
+
+    family = declare_family(broken, spaces.Dict({"k": spaces.Discrete(2)}), horizon=3)
+    with pytest.raises(FamilyError, match="OSError: no such robot"):
+        _ = family.observation_space
