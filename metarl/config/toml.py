@@ -106,7 +106,7 @@ def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: s
         >>> from metarl.config import AdamConfig
         >>> from_mapping(AdamConfig(), {"lr": 1}, "example").lr
         1.0
-        >>> from_mapping(AdamConfig(), {"rl": 1}, "example")
+        >>> from_mapping(AdamConfig(), {"rl": 1}, "example")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         metarl.core.errors.ConfigError: example: unknown key 'rl' (valid: ...)...
     """
