@@ -154,20 +154,19 @@ def normal(seeds: Tensor) -> Tensor:
     return drawn
 
 
-def noise_seeds(env_seeds: Tensor, steps: int, components: int, *, first_step: int = 0) -> Tensor:
+def noise_seeds(env_seeds: Tensor, steps: int, components: int) -> Tensor:
     """Seeds of the action noise of each sub-environment at each step.
 
     Args:
         env_seeds: Seeds of the sub-environments, int64, any shape.
         steps: Number of steps.
         components: Random numbers of a sub-environment in a step.
-        first_step: Index of the first step.
 
     Returns:
         An int64 tensor (steps, *env_seeds.shape, components).
     """
     import torch
 
-    time = torch.arange(first_step, first_step + steps, device=env_seeds.device)
+    time = torch.arange(steps, device=env_seeds.device)
     by_time = fold(env_seeds[None], time.reshape(-1, *[1] * env_seeds.ndim))
     return fold(by_time[..., None], torch.arange(components, device=env_seeds.device))

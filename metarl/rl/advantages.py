@@ -47,7 +47,6 @@ def advantages(
     *,
     gamma: float,
     gae_lambda: float,
-    final_values: Float[Tensor, "tasks episodes"] | None = None,
 ) -> Float[Tensor, "tasks episodes steps"]:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16).
 
@@ -57,16 +56,10 @@ def advantages(
         mask: True for steps of an episode.
         gamma: Discount factor.
         gae_lambda: Lambda.
-        final_values: Value of the observation after each episode's last step. It is zero (the default) if the
-            environment terminated or the horizon is part of the objective; it is the critic's estimate if a time limit
-            outside the objective truncated the episode.
     """
     valid = mask.to(rewards.dtype)
     values = values * valid
     following = torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], -1)
-    if final_values is not None:
-        last = valid - torch.cat([valid[..., 1:], torch.zeros_like(valid[..., :1])], -1)
-        following = following + last * final_values[..., None]
     deltas = (rewards + gamma * following - values) * valid
     return discounted_sums(deltas, gamma * gae_lambda) * valid
 

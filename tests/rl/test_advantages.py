@@ -27,16 +27,6 @@ def test_gae_by_hand_with_an_episode_that_ends_early():
     assert found[0, 1].tolist() == [4.0, 0.0, 0.0]
 
 
-def test_time_limit_outside_the_objective_bootstraps_from_the_last_observation():
-    rewards = one_task([1.0, 1.0, 0.0])
-    values = one_task([0.0, 0.0, 0.0])
-    mask = torch.tensor([[[True, True, False]]])
-    horizon = advantages(rewards, values, mask, gamma=0.5, gae_lambda=1.0)
-    foreign = advantages(rewards, values, mask, gamma=0.5, gae_lambda=1.0, final_values=torch.tensor([[8.0]]))
-    assert horizon[0, 0].tolist() == [1.5, 1.0, 0.0]
-    assert foreign[0, 0].tolist() == [1.5 + 0.25 * 8, 1.0 + 0.5 * 8, 0.0]
-
-
 def test_gae_with_lambda_one_is_return_minus_value():
     generator = torch.Generator().manual_seed(0)
     rewards, values = torch.randn(2, 3, 4, 20, generator=generator, dtype=torch.float64)
