@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from metarl.rl.data import zero_masked as zero_masked
     from metarl.rl.networks import ACTIVATION_MODULES as ACTIVATION_MODULES
     from metarl.rl.networks import ContextNetwork as ContextNetwork
+    from metarl.rl.networks import ModuleNetwork as ModuleNetwork
     from metarl.rl.networks import Network as Network
     from metarl.rl.networks import StackedMLP as StackedMLP
     from metarl.rl.normalisation import MEAN as MEAN
@@ -47,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.rl.networks": (
             "ACTIVATION_MODULES",
             "ContextNetwork",
+            "ModuleNetwork",
             "Network",
             "StackedMLP",
         ),
