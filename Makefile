@@ -15,11 +15,14 @@ install: .venv/installed
 demo: install
 	$(BIN)/python -m benchmarks.demo
 
+# A worker for each core, at most four: each takes 0.7 GB, and a thread.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: install
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,11 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if os.environ.get("METARL_SHAPES", "1") != "0":
     # Shapes and types in annotations are checked at every call; METARL_SHAPES=0 turns that off.
-    from jaxtyping import install_import_hook
+    from tests.helpers import shapes
 
-    import tests.helpers.shapes  # noqa: F401 (by name below)
-
-    install_import_hook(["metarl", "metarl_envs", "benchmarks"], "tests.helpers.shapes.check")
+    shapes.install(["metarl", "metarl_envs", "benchmarks"])
 
 import pytest
 from hypothesis import settings

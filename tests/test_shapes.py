@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float, TypeCheckError, jaxtyped
+from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from metarl.core.collectives import mean_over_tasks
@@ -37,7 +37,7 @@ def test_shapes_with_any_number_of_axes_are_checked():
 
 
 def test_a_result_of_another_shape_is_found():
-    @jaxtyped(typechecker=check)
+    @check
     def halved(values: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         return values[::2]
 

@@ -31,15 +31,14 @@ def check_cases(tmp_path, names, sizes):
                 assert differences(one, several) < (5e-4 if name == "float32" else 1e-6), (name, size)
 
 
-def test_two_and_four_processes_train_as_one_does(tmp_path):
-    """Five tasks: shares of 3 and 2, and of 2, 1, 1 and 1."""
-    names = ["maml-trpo", "promp", "inner-adam", "inner-adam-trpo", "float32", "ordered-maml-trpo"]
-    check_cases(tmp_path, names, [2, 4])
+def test_two_processes_train_as_one_does(tmp_path):
+    """Five tasks: shares of 3 and 2."""
+    check_cases(tmp_path, ["promp", "inner-adam-trpo", "float32", "ordered-maml-trpo"], [2])
 
 
 @pytest.mark.slow
-def test_all_cases_by_two_three_and_five_processes(tmp_path):
-    check_cases(tmp_path, list(rank_cases.CASES), [2, 3, 5])
+def test_all_cases_by_two_to_five_processes(tmp_path):
+    check_cases(tmp_path, list(rank_cases.CASES), [2, 3, 4, 5])
 
 
 @pytest.mark.slow
@@ -61,11 +60,11 @@ def worker_of(agent, rank):
 
 def killed(tmp_path, **changes):
     """A run of two processes, of which one is killed after a few iterations and both are started again."""
-    path, config = write_config(tmp_path, iterations=24, checkpoint_every=5, validation_tasks=0, **changes)
+    path, config = write_config(tmp_path, iterations=9, checkpoint_every=2, validation_tasks=0, **changes)
     run = tmp_path / "killed"
     arguments = ("metarl", "train", "maml-trpo", "--config", path, "--run-dir", run)
     process = launch(2, *arguments, options=("--standalone", "--max-restarts", "1"))
-    wait_for_iteration(run, 7, process)
+    wait_for_iteration(run, 3, process)
     os.kill(worker_of(process.pid, 1), signal.SIGKILL)
     finish(process)
     return run, config, arguments
