@@ -27,6 +27,7 @@ SMALLER_COMMANDS = [
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
     (r"(metarl (?:evaluate|compare) .*)--tasks \d+", r"\1--tasks 3"),
     (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
+    (r"(metarl compare .*)--steps \d+", r"\1--steps 1"),
     (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl evaluate .*)--samples-per-step \d+", r"\1--samples-per-step 150"),
     (r"(metarl train .*)--sb3.timesteps \d+", r"\1--sb3.timesteps 100"),
@@ -80,7 +81,7 @@ def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.fewshot.cli.RATE_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
-    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 2)
     names: dict = {}
     for language, text in blocks(page):
         if language == "python":

@@ -8,7 +8,10 @@ from metarl.training.start import resume, train
 from tests.helpers.runs import assert_same_run, start, wait_for_iteration
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+)
 def test_stopping_and_resuming_is_exact(tmp_path, tiny_config, number, code):
     config = replace(tiny_config, iterations=60, checkpoint_every=7)
     run = tmp_path / "stopped"
