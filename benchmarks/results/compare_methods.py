@@ -2,13 +2,15 @@
 
 For each family and method the outer rate (geometric grid, factor 3) and then the inner rate of training (factor 2) are
 searched on meta-validation tasks with a seed of their own. Each grid is extended until its best rate is inside; every
-trial is measured at its own best test-time rate. Where results depend much on the seed, the two best trials are
-repeated with more seeds and the better mean wins. The winner is trained with every seed and evaluated on held-out
-tasks. Finished runs are used again, so a stopped table continues where it was.
+trial is measured at its own best test-time rate. The three best trials are repeated with two more seeds, and the best
+mean wins. The winner is trained with every seed of the table and evaluated on held-out tasks. Finished runs are used
+again, so a stopped table continues where it was.
 """
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +34,7 @@ from metarl.evaluation.plots import plot_comparison
 from metarl.runs.directory import read_metrics
 
 VALIDATION_SEED = 1000
-FINALISTS = 2
+FINALISTS = 3
 STEPS = 3
 TRIALS = 5
 """Most trials of a grid; the table names the searches that end at the edge."""
@@ -48,8 +50,8 @@ class Options:
     """Families, a table for each."""
     methods: tuple[str, ...] = ()
     """Rows of the tables; all by default."""
-    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    """Training seeds."""
+    seeds: tuple[int, ...] = tuple(range(11, 21))
+    """Training seeds; none of them may be a tuning seed."""
     tasks: int = 100
     """Held-out tasks."""
     quick: bool = False
@@ -63,6 +65,8 @@ class Tuned:
     outer: float
     inner: float
     trials: dict[str, dict[str, float | None]]
+    trainings: int
+    """Number of trainings behind the choice."""
     at_edge: list[str]
     """Rates whose best value lay at the edge of its grid when the trials were used up."""
 
@@ -99,8 +103,11 @@ def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
     """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
     first, *further = suite.tuning_seeds
     known: dict[tuple[float, float], float] = {}
+    trainings = 0
 
     def trial(outer: float, inner: float, seed: int) -> float:
+        nonlocal trainings
+        trainings += 1
         try:
             run = trained(place, method, suite, (outer, inner), seed)
             found = performance_of(run, method.configuration(suite, outer, inner))
@@ -131,7 +138,8 @@ def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
         }
         outer, inner = max(means, key=lambda rates: means[rates])
         trials["finals"] = dict(zip((f"{o:.4g}, {i:.4g}" for o, i in means), finite_list(means.values()), strict=True))
-    return Tuned(outer, inner, trials, [name for name, of in tried.items() if best[name] in (min(of), max(of))])
+    at_edge = [name for name, of in tried.items() if best[name] in (min(of), max(of))]
+    return Tuned(outer, inner, trials, trainings, at_edge)
 
 
 def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out: Path) -> dict[str, Any]:
@@ -159,8 +167,12 @@ def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out:
         renamed[a]: {renamed[b]: p for b, p in row.items()} for a, row in result["probability_of_improvement"].items()
     }
     result["tuning"] = {
-        name: {"trials": found.trials, "best_at_edge": found.at_edge} for name, found in searches.items()
-    }
+        name: {
+            "outer": found.outer, "inner": found.inner, "trials": found.trials, "trainings": found.trainings,
+            "seeds": list(suite.tuning_seeds), "best_at_edge": found.at_edge,
+        }
+        for name, found in searches.items()
+    }  # fmt: skip
     result["seconds"] = {
         name: [read_metrics(run)[-1]["wall_seconds"] for run in listed] for name, listed in runs.items()
     }
@@ -177,8 +189,8 @@ def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> st
     lines = [
         f"| method | {means} | "
         + " | ".join(f"IQM {step} (these tasks; new tasks) | worst seed, sd {step}" for step in (1, STEPS))
-        + " | test rate | steps, seconds |",
-        "|---|" + "---|" * (points + 6),
+        + " | search | test rate | steps, seconds |",
+        "|---|" + "---|" * (points + 7),
     ]
     ranked = sorted(result["methods"], key=lambda entry: -_number(entry["return"]["mean"][1]))
     for entry in ranked:
@@ -194,10 +206,19 @@ def markdown(result: dict[str, Any], published: Mapping[str, list[float]]) -> st
         spent = (
             f"{np.mean(entry['training_environment_steps']) / 1e6:.1f}M, {np.mean(seconds):.0f} s" if seconds else "0"
         )
-        lines.append(f"| {entry['label']} | " + " | ".join(cells) + f" | {rate} | {spent} |")
+        cells += [_search(result["tuning"].get(entry["label"])), rate, spent]
+        lines.append(f"| {entry['label']} | " + " | ".join(cells) + " |")
     for name, values in published.items():
-        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 7))
+        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in values) + " |" * (points - len(values) + 8))
     return "\n".join(lines)
+
+
+def _search(tuning: Mapping[str, Any] | None) -> str:
+    """Number of trainings and seeds of a search, and the grids at whose edge its best rate lay."""
+    if tuning is None:
+        return ""
+    edge = "".join(f", {name} at edge" for name in tuning["best_at_edge"])
+    return f"{tuning['trainings']} trainings, {len(tuning['seeds'])} seeds{edge}"
 
 
 def _number(value: float | None) -> float:
@@ -220,7 +241,7 @@ def make_tables(options: Options) -> None:
             suite = replace(suite, budget=suite.budget // 100)
             options = replace(options, seeds=options.seeds[:2], tasks=min(options.tasks, 8))
         methods = {n: m for n, m in methods_on(suite).items() if not options.methods or n in options.methods}
-        result = table_of(suite, methods, options, options.out / family)
+        result = made_by(options, family) | table_of(suite, methods, options, options.out / family)
         write_json(options.out / family / "table.json", result)
         plot_comparison(result, options.out / family / "curves.png")
         edges = {name: entry["best_at_edge"] for name, entry in result["tuning"].items() if entry["best_at_edge"]}
@@ -228,6 +249,17 @@ def make_tables(options: Options) -> None:
         print(markdown(result, suite.published))
         print(f"\nbest rate at the edge of its grid: {edges or 'none'}")
         print(f"{(time.perf_counter() - started) / 60:.1f} minutes (without the runs that were finished before)\n")
+
+
+def made_by(options: Options, family: str) -> dict[str, str]:
+    """The command of a table, and the commit of the code that made it; "-dirty" where files had changed."""
+    rows = " ".join(["--methods", *map(shlex.quote, options.methods)]) if options.methods else ""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    command = f"python -m benchmarks.results compare-methods --families {family} {rows}".strip()
+    return {"command": command, "commit": described.stdout.strip() or "unknown"}
 
 
 def _check_known(option: str, names: Sequence[str], valid: Mapping[str, Any]) -> None:

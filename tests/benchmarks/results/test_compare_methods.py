@@ -32,23 +32,28 @@ def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
     assert found.inner == pytest.approx(0.05)
     assert found.at_edge == []
     assert len(found.trials["outer"]) == 6
-    assert set(asked) == {1000}
+    # The search has one seed, and its three best trials two more.
+    assert (asked.count(1000), asked.count(1001), asked.count(1002)) == (found.trainings - 6, 3, 3)
     short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=3)
     assert short.at_edge == ["outer", "inner"]
 
 
-def test_the_two_best_trials_are_repeated_where_seeds_differ(monkeypatch, tmp_path):
+def test_the_three_best_trials_are_repeated_with_more_seeds(monkeypatch, tmp_path):
     """The first seed flatters outer rate 0.009; the mean over three seeds prefers the next best."""
     scores = {
         (0.001, 1000): 1.0, (0.003, 1000): 5.0, (0.009, 1000): 6.0, (0.027, 1000): 2.0,
         (0.003, 1001): 5.0, (0.003, 1002): 4.0, (0.009, 1001): 0.0, (0.009, 1002): 3.0,
+        (0.027, 1001): 2.0, (0.027, 1002): 2.0,
     }  # fmt: skip
     monkeypatch.setattr(compare_methods, "finished_run", lambda place, algorithm, config: (config.adam.lr, config.seed))
     monkeypatch.setattr(compare_methods, "performance_of", lambda run, config: scores[round(run[0], 6), run[1]])
     suite = SUITES["rover-direction"]
     found = compare_methods.tuned(tmp_path, methods_on(suite)["joint training"], suite, most=5)
     assert found.outer == pytest.approx(0.003)
-    assert found.trials["finals"] == {"0.009, 0.1": pytest.approx(3.0), "0.003, 0.1": pytest.approx(14 / 3)}
+    assert found.trials["finals"] == {
+        "0.009, 0.1": pytest.approx(3.0), "0.003, 0.1": pytest.approx(14 / 3), "0.027, 0.1": pytest.approx(2.0),
+    }  # fmt: skip
+    assert found.trainings == 4 + 3 * 2
 
 
 def test_the_table_is_made(tmp_path, capsys, monkeypatch):
@@ -72,9 +77,12 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     assert {len(entry["runs"]) for entry in result["methods"]} == {2}
     assert (place / "curves.png").stat().st_size > 5000
     assert result["probability_of_improvement"]["MAML"].keys() == {"oracle", "scratch"}
+    assert "trainings, 3 seeds" in table
+    assert result["command"].endswith("--families coupled-direction --methods MAML oracle")
+    assert len(result["commit"].removesuffix("-dirty")) == 40
     # What is shipped as a preset is what was trained.
     config, _ = load_preset("maml", str(place / "maml" / "preset.toml"))
-    (run,) = (place / "maml").glob(f"{config.adam.lr:.4g}-{config.inner.lr:.4g}-seed-1")
+    (run,) = (place / "maml").glob(f"{config.adam.lr:.4g}-{config.inner.lr:.4g}-seed-11")
     assert len(read_metrics(run)) == config.iterations
     # Made again, nothing is trained again.
     monkeypatch.setattr("metarl.training.loop.Training.iterate", lambda self: pytest.fail("trained again"))
