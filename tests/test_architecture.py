@@ -177,7 +177,7 @@ PLANTED = {
     "a crowded room": (
         "crowded_rooms",
         {f"metarl/rl/new{i}.py": "" for i in range(9)},
-        ["metarl.rl: 19 files beside its door; at most 12"],
+        ["metarl.rl: 21 files beside its door; at most 12"],
     ),
     "a file that is too long": (
         "sizes",

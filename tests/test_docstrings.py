@@ -31,7 +31,6 @@ WITHOUT_DOCSTRING = {
 WITHOUT_ARGS = {
     "metarl.algorithms.conjugate_gradient": "the module is being rewritten",
     "metarl.algorithms.line_search": "the module is being rewritten",
-    "metarl.algorithms.trust_region_step": "the module is being rewritten",
     "metarl.evaluation.choose_rate": "the module is being rewritten",
     "metarl.evaluation.compare": "the module is being rewritten",
     "metarl.evaluation.with_chosen_rate": "the module is being rewritten",

@@ -209,7 +209,7 @@ def kl_product(theta: Params, support: PolicyBatch, query: PolicyBatch, vector: 
 
 def split_tasks(batch: PolicyBatch) -> list[PolicyBatch]:
     """One batch a task, without the `tasks` axis."""
-    return [PolicyBatch(*parts) for parts in zip(*batch.tensors, strict=True)]
+    return [PolicyBatch(*parts) for parts in zip(*batch, strict=True)]
 
 
 class Iteration(NamedTuple):

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from metarl.adaptation.gradient import GradientDescent as GradientDescent
     from metarl.adaptation.gradient import gradient_adapter as gradient_adapter
     from metarl.adaptation.gradient import within_bounds as within_bounds
+    from metarl.adaptation.memory import Chunks as Chunks
+    from metarl.adaptation.memory import MemoryAdapter as MemoryAdapter
+    from metarl.adaptation.memory import Reading as Reading
+    from metarl.adaptation.memory import TrialProblem as TrialProblem
+    from metarl.adaptation.memory import Trials as Trials
     from metarl.adaptation.parameters import as_trained as as_trained
     from metarl.adaptation.parameters import fitting as fitting
     from metarl.adaptation.parameters import initial_theta as initial_theta
@@ -65,6 +70,13 @@ __getattr__, __dir__, __all__ = lazy_door(
             "GradientDescent",
             "gradient_adapter",
             "within_bounds",
+        ),
+        "metarl.adaptation.memory": (
+            "Chunks",
+            "MemoryAdapter",
+            "Reading",
+            "TrialProblem",
+            "Trials",
         ),
         "metarl.adaptation.parameters": (
             "as_trained",

@@ -99,8 +99,8 @@ class DistributionalProblem(Problem, Protocol):
         """KL(old || new), averaged over each task's data."""
         ...
 
-    def subsample(self, data: Any, stride: int) -> Any:
-        """Every stride-th row of each task's data."""
+    def of_tasks(self, data: Any, tasks: Int[Tensor, " chosen"]) -> Any:
+        """The data of some tasks, by their indices."""
         ...
 
 

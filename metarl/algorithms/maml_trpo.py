@@ -11,7 +11,7 @@ from metarl.config.algorithms import MamlTrpoConfig
 from metarl.core.params import Params, State
 from metarl.core.prng import Key
 from metarl.core.timing import Phases
-from metarl.families.tasks import Tasks, number_of_tasks
+from metarl.families.tasks import Tasks
 
 SEEDS_AXIS = True
 
@@ -51,6 +51,6 @@ def meta_step(
     theta = state["theta"]
     data = collect_adaptation(problem, theta, tasks, key, adapter, config.inner.steps, phase)
     theta, metrics = trust_region_step(
-        problem, theta, data.supports, data.query, adapter, number_of_tasks(tasks), config.trust_region, phase
+        problem, theta, data.supports, data.query, adapter, key.first_task, config.trust_region, phase
     )
     return {"theta": theta | data.carried}, to_metrics({**data.metrics(), **metrics}, phase)

@@ -56,7 +56,8 @@ def meta_step(
     metrics: Metrics = data.metrics()
 
     if config.outer == "trpo":
-        theta, found = trust_region_step(problem, theta, [], data.query, adapter, n, config.trust_region, phase)
+        region = config.trust_region
+        theta, found = trust_region_step(problem, theta, [], data.query, adapter, key.first_task, region, phase)
         return {"theta": theta}, to_metrics(metrics | found, phase)
 
     with phase("gradient"):

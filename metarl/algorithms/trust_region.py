@@ -1,7 +1,6 @@
 """Trust-region step: natural-gradient direction by conjugate gradient, then a line search on the true loss and KL.
 
-Schulman et al. (2015), section 6 and appendix C. The curvature of the step is that of all data; a part of the data
-serves as a preconditioner. Vectors here are flat, one for each seed where several are trained at
+Schulman et al. (2015), section 6 and appendix C. Vectors here are flat, one for each seed where several are trained at
 once; a seed whose search has ended stays where it is while the others go on.
 """
 
@@ -17,17 +16,18 @@ from torch.linalg import vecdot
 
 from metarl.adaptation.adapter import GradientAdapter, replay
 from metarl.adaptation.problem import Distribution, DistributionalProblem
+from metarl.algorithms.meta_gradient import grad, requires_grad
 from metarl.algorithms.metrics import Metrics
 from metarl.config.algorithms import TrustRegionConfig
 from metarl.core.collectives import global_num_tasks, mean_over_tasks
 from metarl.core.params import Params
-from metarl.core.seed_axis import flat
+from metarl.core.seed_axis import flat, tasks_of_a_seed
 from metarl.core.timing import Phases
 
 Vector = Float[Tensor, "*seeds parameters"]
 
-EXACT_PRODUCTS = 2
-"""Of a trust-region step with the curvature of all data: as good a direction as conjugate gradient's with ten."""
+FEWEST_TASKS = 5
+"""Of a meta-batch whose curvature is estimated; with fewer, the direction follows single tasks."""
 
 NEAR_BOUND = 0.9
 """A step whose KL is at least this fraction of the bound is long enough."""
@@ -73,38 +73,6 @@ def conjugate_gradient(
     return x, target - residual
 
 
-def preconditioned_conjugate_gradient(
-    product: Callable[[Vector], Vector],
-    precondition: Callable[[Vector], Vector],
-    target: Vector,
-    *,
-    iterations: int,
-) -> tuple[Vector, Vector]:
-    """Approximate solution x of A x = target for a symmetric positive definite A, and A x beside it.
-
-    `product(v)` computes A v, and `precondition(r)` a cheap approximation to the solution of A z = r. It may differ
-    from call to call, so each direction is made A-orthogonal to all before it: x minimises x^T A x / 2 - target^T x
-    among their combinations (flexible conjugate gradients, Notay 2000, algorithm 1).
-    """
-    x = image = torch.zeros_like(target)
-    known: list[tuple[Vector, Vector]] = []
-    for _ in range(iterations):
-        residual = target - image
-        direction = precondition(residual)
-        for other, mapped in known:
-            direction = direction - _quotient(vecdot(direction, mapped), vecdot(other, mapped)) * other
-        mapped = product(direction)
-        step = _quotient(vecdot(direction, residual), vecdot(direction, mapped))
-        x, image = x + step * direction, image + step * mapped
-        known.append((direction, mapped))
-    return x, image
-
-
-def _quotient(above: Float[Tensor, "*seeds"], below: Float[Tensor, "*seeds"]) -> Float[Tensor, "*seeds 1"]:
-    """A quotient as a factor of vectors; zero where the search is over, and so is the denominator."""
-    return torch.where(below > 0, above / below, 0)[..., None]
-
-
 class GaussNewton:
     """Products with J^T M J, the Hessian of the mean KL at the parameters that the data came from.
 
@@ -112,9 +80,6 @@ class GaussNewton:
     Fisher information. At those parameters the KL's second derivative is exactly this product (Martens 2020,
     section 9), at the price of two passes over one recorded graph: J^T is the recorded pull-back, and J is the
     derivative of that pull-back, which is linear in what it pulls back.
-
-    `loss_of` is a function of the distribution, whose value and gradient with respect to theta come with the recording:
-    `loss` and `gradient` are zero without it.
     """
 
     def __init__(
@@ -124,7 +89,6 @@ class GaussNewton:
         weights: Float[Tensor, " tasks *rows"],
         *,
         damping: float,
-        loss_of: Callable[[Distribution], Float[Tensor, "*seeds"]] | None = None,
     ) -> None:
         self._theta = {name: value.detach().requires_grad_() for name, value in theta.items()}
         self._leaves = list(self._theta.values())
@@ -133,13 +97,11 @@ class GaussNewton:
         # Weights average over a task's transitions; tasks are averaged as in `mean_over_tasks`.
         self._weights = (weights / global_num_tasks(len(weights)))[..., None]
         self._damping = damping
-        self.loss, slopes = _value_and_slopes(loss_of, self.distribution)
-        # What is pulled back is the loss' slope, so that its gradient is there; products do not depend on it.
-        self._probe = [slope.requires_grad_() for slope in slopes]
+        # The value of what is pulled back does not matter: the pull-back is linear in it.
+        self._probe = [torch.zeros_like(part, requires_grad=True) for part in self.distribution]
         self._pulled_back = torch.autograd.grad(
             list(self._distribution), self._leaves, self._probe, create_graph=True, materialize_grads=True
         )
-        self.gradient = torch.cat([flat(part.detach()) for part in self._pulled_back], -1)
 
     def __call__(self, vector: Vector) -> Vector:
         tangents = list(unravel(vector, self._theta).values())
@@ -152,17 +114,6 @@ class GaussNewton:
             list(self._distribution), self._leaves, weighted, retain_graph=True, materialize_grads=True
         )
         return torch.cat([flat(part) for part in back], -1) + self._damping * vector
-
-
-def _value_and_slopes(
-    loss_of: Callable[[Distribution], Float[Tensor, "*seeds"]] | None, distribution: Distribution
-) -> tuple[Float[Tensor, "*seeds"], list[Tensor]]:
-    """A loss and its derivatives with respect to the distribution's parameters."""
-    if loss_of is None:
-        return next(iter(distribution)).new_zeros(()), [torch.zeros_like(part) for part in distribution]
-    leaves = type(distribution)(*(part.detach().requires_grad_() for part in distribution))
-    loss = loss_of(leaves)
-    return loss.detach(), list(torch.autograd.grad(loss.sum(), list(leaves), materialize_grads=True))
 
 
 class LineSearch(NamedTuple):
@@ -241,53 +192,78 @@ def _scaled_to_bound(
     return scale, rescalings, loss, kl
 
 
+def every_nth_task(tasks: int, first_task: int, stride: int) -> Int[Tensor, " chosen"]:
+    """Indices of the tasks of every seed whose place in the meta-batch is a multiple of the stride.
+
+    The stride is reduced where fewer than `FEWEST_TASKS` of the meta-batch would remain. A rank may have none.
+
+    Args:
+        tasks: Number of this rank's tasks, over all seeds.
+        first_task: Index within the meta-batch of the first of them.
+        stride: Distance between the chosen tasks.
+    """
+    everywhere = global_num_tasks(tasks)
+    stride = max(1, min(stride, everywhere // FEWEST_TASKS))
+    own = tasks_of_a_seed(tasks)
+    return torch.tensor([task for task in range(tasks) if (first_task + task % own) % stride == 0], dtype=torch.int64)
+
+
 def trust_region_step(
     problem: DistributionalProblem,
     theta: Params,
     supports: list[Any],
     query: Any,
     adapter: GradientAdapter,
-    tasks: int,
+    first_task: int,
     region: TrustRegionConfig,
     phase: Phases,
 ) -> tuple[Params, Metrics]:
     """TRPO's step (Schulman et al. 2015) on the query loss of the adapted policies.
 
     The constraint is the KL between the adapted policies before and after the step on the query data, averaged over
-    tasks. The direction solves a linear system with that KL's Hessian, the Gauss-Newton product on all data. Products
-    with all data are dear, so `EXACT_PRODUCTS` of them correct directions that conjugate gradient finds on every
-    `curvature_stride`-th transition (appendix C); a stride of 1 does all its iterations on all data.
+    tasks. The direction solves a linear system with that KL's Hessian by a few iterations of conjugate gradient. The
+    Hessian is a mean over tasks. That of every `curvature_stride`-th task, with all of its data, is an unbiased
+    estimate.
+
+    Args:
+        problem: Defines the losses and the KL.
+        theta: The initialisation.
+        supports: Support data of each inner step.
+        query: Query data.
+        adapter: The inner loop.
+        first_task: Index within the meta-batch of the first of this rank's tasks.
+        region: Options of the step.
+        phase: Clock of the iteration.
+
+    Returns:
+        The new theta, and metrics.
     """
+    tasks = len(query.weights)
 
-    def curvature(support_data: list[Any], data: Any, **options: Any) -> GaussNewton:
-        def adapted(at: Params) -> Any:
-            return problem.distribution(replay(problem.inner_loss, at, support_data, adapter, tasks), data)
-
-        return GaussNewton(adapted, theta, data.weights, damping=region.damping, **options)
+    def adapted(at: Params, support_data: list[Any], data: Any) -> Any:
+        params = replay(problem.inner_loss, at, support_data, adapter, len(data.weights))
+        return problem.distribution(params, data)
 
     with phase("gradient"):
-        fisher = curvature(supports, query, loss_of=lambda at: mean_over_tasks(problem.loss_of(at, query)))
-        loss, gradient, old = fisher.loss, fisher.gradient, fisher.distribution
+        leaves = requires_grad(theta)
+        now = adapted(leaves, supports, query)
+        old = type(now)(*(part.detach() for part in now))
+        loss_now = mean_over_tasks(problem.loss_of(now, query))
+        gradient = ravel(grad(loss_now, leaves))
+        loss = loss_now.detach()
+        del now, leaves, loss_now
 
     with phase("curvature"):
-        thin_query = problem.subsample(query, region.curvature_stride)
-        if thin_query is query:
-            direction, image = conjugate_gradient(fisher, gradient, iterations=region.cg_iterations)
-        else:
-            thin_supports = [problem.subsample(support, region.curvature_stride) for support in supports]
-            thin = curvature(thin_supports, thin_query)
-            direction, image = preconditioned_conjugate_gradient(
-                fisher,
-                lambda residual: conjugate_gradient(thin, residual, iterations=region.cg_iterations)[0],
-                gradient,
-                iterations=EXACT_PRODUCTS,
-            )
+        some = every_nth_task(tasks, first_task, region.curvature_stride)
+        part, part_supports = problem.of_tasks(query, some), [problem.of_tasks(support, some) for support in supports]
+        product = GaussNewton(lambda at: adapted(at, part_supports, part), theta, part.weights, damping=region.damping)
+        direction, image = conjugate_gradient(product, gradient, iterations=region.cg_iterations)
         length = torch.sqrt(2 * region.max_kl / vecdot(direction, image).clamp(min=1e-12))
-        del fisher
+        del product
 
     def loss_and_kl(at: Params) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            new = problem.distribution(replay(problem.inner_loss, at, supports, adapter, tasks), query)
+            new = adapted(at, supports, query)
             return mean_over_tasks(problem.loss_of(new, query)), mean_over_tasks(problem.divergence(new, old, query))
 
     with phase("line_search"):

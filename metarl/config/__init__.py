@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from metarl.config.commands import WhereOptions as WhereOptions
     from metarl.config.evaluation import Evaluation as Evaluation
     from metarl.config.evaluation import FamilyEvaluation as FamilyEvaluation
+    from metarl.config.memory import MemoryPolicyConfig as MemoryPolicyConfig
+    from metarl.config.memory import PpoConfig as PpoConfig
+    from metarl.config.memory import Rl2Config as Rl2Config
     from metarl.config.registry import ALGORITHMS as ALGORITHMS
     from metarl.config.registry import REINFORCEMENT_LEARNING as REINFORCEMENT_LEARNING
     from metarl.config.registry import Algorithm as Algorithm
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from metarl.config.run import fields_of as fields_of
     from metarl.config.run import has_schedule as has_schedule
     from metarl.config.run import option_name as option_name
+    from metarl.config.run import value_of as value_of
     from metarl.config.sb3 import ON_POLICY as ON_POLICY
     from metarl.config.sb3 import PretrainSb3Config as PretrainSb3Config
     from metarl.config.sb3 import ReptileSb3Config as ReptileSb3Config
@@ -98,6 +102,11 @@ __getattr__, __dir__, __all__ = lazy_door(
             "Evaluation",
             "FamilyEvaluation",
         ),
+        "metarl.config.memory": (
+            "MemoryPolicyConfig",
+            "PpoConfig",
+            "Rl2Config",
+        ),
         "metarl.config.registry": (
             "ALGORITHMS",
             "Algorithm",
@@ -116,6 +125,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "fields_of",
             "has_schedule",
             "option_name",
+            "value_of",
         ),
         "metarl.config.sb3": (
             "ON_POLICY",

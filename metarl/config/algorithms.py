@@ -22,8 +22,8 @@ class TrustRegionConfig:
     """Maximum number of line-search steps."""
     backtrack_ratio: float = 0.8
     """Factor between consecutive line-search steps."""
-    curvature_stride: int = 10
-    """Estimate the curvature from every n-th transition, at least 200 of each task; the line search uses all."""
+    curvature_stride: int = 4
+    """Estimate the curvature from every n-th task, at least five of the meta-batch; the line search uses all."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, NamedTuple
 
 from metarl.config.algorithms import MamlConfig, MamlTrpoConfig, PretrainConfig, PrompConfig, ReptileConfig
+from metarl.config.memory import Rl2Config
 from metarl.config.run import RunConfig, TrainConfig
 from metarl.config.sb3 import PretrainSb3Config, ReptileSb3Config
 from metarl.core.errors import ConfigError, nearest
@@ -44,6 +45,9 @@ ALGORITHMS = {
     ),
     "pretrain": Algorithm(
         PretrainConfig, "metarl.algorithms.pretrain", "joint training over all tasks, the baseline to beat"
+    ),
+    "rl2": Algorithm(
+        Rl2Config, "metarl.algorithms.rl2", "a recurrent policy that learns by PPO over trials (Duan et al. 2016)"
     ),
     "reptile-sb3": Algorithm(
         ReptileSb3Config,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import reduce
 from typing import Any, Literal, get_type_hints
 
 
@@ -102,6 +103,10 @@ class RunConfig:
         """Name of another library's learner that adapts; None for metarl's own inner loop."""
         return None
 
+    def has_rate(self) -> bool:
+        """Whether adaptation has a learning rate that can be chosen at test time."""
+        return self.inner.learned_lr == "none"
+
     def untrained(self) -> RunConfig:
         """The configuration that the untrained initialisation is evaluated with."""
         return self
@@ -178,6 +183,16 @@ def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:
         else:
             names[prefix + entry.name] = annotation
     return names
+
+
+def value_of(config: Any, key: str) -> Any:
+    """The value of a dotted key.
+
+    Example:
+        >>> value_of(TrainConfig(), "inner.steps")
+        1
+    """
+    return reduce(getattr, key.split("."), config)
 
 
 def option_name(key: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any, Literal
 
 from metarl.config.algorithms import ReptileOptions
-from metarl.config.run import InnerConfig, TrainConfig
+from metarl.config.run import InnerConfig, TrainConfig, value_of
 
 ON_POLICY = ("PPO", "A2C")
 
@@ -107,8 +106,8 @@ class Sb3Config(TrainConfig):
         yield from super().conflicts()
         default = type(self)()
         for name in _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std"):
-            if _option(self, name) != _option(default, name):
-                yield name, f"{_option(default, name)}: {self.sb3.algorithm} of Stable-Baselines3 has no use for it"
+            if value_of(self, name) != value_of(default, name):
+                yield name, f"{value_of(default, name)}: {self.sb3.algorithm} of Stable-Baselines3 has no use for it"
         if self.sb3.algorithm in ON_POLICY and not self.sb3.acts_first:
             yield "sb3.acts_first", f"true: {self.sb3.algorithm} of Stable-Baselines3 never acts at random first"
         try:
@@ -133,7 +132,3 @@ class PretrainSb3Config(Sb3Config):
             yield "sb3.algorithm", f"{' or '.join(ON_POLICY)}: a replay buffer would have to survive a resume"
         if self.sb3.moves != "all":
             yield "sb3.moves", "all: nothing is left as drawn where one model learns from all tasks"
-
-
-def _option(config: Any, name: str) -> Any:
-    return reduce(getattr, name.split("."), config)

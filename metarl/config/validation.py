@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from metarl.config.algorithms import MamlOptions, PretrainOptions, PrompConfig, ReptileOptions
-from metarl.config.run import RunConfig, TrainConfig, fields_of, option_name
+from metarl.config.run import RunConfig, TrainConfig, fields_of, option_name, value_of
 from metarl.core.errors import ConfigError, nearest
 
 INNER_OPTIMISERS = ("sgd", "adam")
@@ -24,6 +24,11 @@ _AT_LEAST_ONE = (
     "trust_region.max_backtracks",
     "trust_region.curvature_stride",
     "epochs",
+    "ppo.epochs",
+    "ppo.minibatches",
+    "ppo.chunk",
+    "policy.memory_size",
+    "policy.latent_size",
 )
 
 _NOT_NEGATIVE = (
@@ -38,6 +43,11 @@ _NOT_NEGATIVE = (
     "inner_kl_penalty",
     "policy.context",
     "network.context",
+    "policy.observation_embedding",
+    "policy.action_embedding",
+    "policy.reward_embedding",
+    "ppo.value_weight",
+    "ppo.entropy_weight",
 )
 
 _POSITIVE = (
@@ -50,6 +60,8 @@ _POSITIVE = (
     "adam.lr",
     "clip",
     "step_size",
+    "ppo.clip",
+    "ppo.max_gradient_norm",
 )
 
 _UNIT_INTERVAL = ("gamma", "gae_lambda")
@@ -73,7 +85,7 @@ def validate(config: Any, where: str = "") -> None:
         Traceback (most recent call last):
         metarl.core.errors.ConfigError: --gamma = 2.0; expected a number from 0 to 1
     """
-    values = {name: _lookup(config, name) for name in fields_of(type(config))}
+    values = {name: value_of(config, name) for name in fields_of(type(config))}
 
     def require(name: str, holds: bool, expected: str) -> None:
         if not holds:
@@ -189,9 +201,3 @@ def check_rates(inner_lr: float | None, later_inner_lr: float | None) -> None:
     for name, rate in (("inner-lr", inner_lr), ("later-inner-lr", later_inner_lr)):
         if rate is not None and not 0 < rate < math.inf:
             raise ConfigError(f"--{name} = {rate}; expected a number above 0")
-
-
-def _lookup(config: Any, name: str) -> Any:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config

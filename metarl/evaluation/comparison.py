@@ -142,7 +142,7 @@ def with_chosen_rate(
     """
     budget = budget or {"tasks": VALIDATION_TASKS, "episodes": VALIDATION_EPISODES}
     inner = method.config.inner
-    if inner.learned_lr != "none":
+    if not method.config.has_rate():
         return method
     ratio = 1.0 if inner.later_lr is None else inner.later_lr / inner.lr
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
-
-from metarl.core.ranks import all_reduce_max
-from metarl.core.seed_axis import by_seed, seeds_axis
 
 
 class Episodes(NamedTuple):
@@ -54,19 +49,6 @@ class PolicyBatch(NamedTuple):
     log_probs: Float[Tensor, "tasks episodes steps"]
     advantages: Float[Tensor, "tasks episodes steps"]
     weights: Float[Tensor, "tasks episodes steps"]
-    layouts: tuple[tuple[int, int], ...] = ()
-    """Numbers of episodes and steps of each seed, if seeds of different layouts are padded to one row per task."""
-
-    @staticmethod
-    def of(tensors: Iterable[Tensor], layouts: tuple[tuple[int, int], ...] = ()) -> PolicyBatch:
-        """Build a batch from its five tensors, in their order."""
-        observations, actions, log_probs, advantages, weights = tensors
-        return PolicyBatch(observations, actions, log_probs, advantages, weights, layouts)
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The five tensors, in their order."""
-        return self[:5]
 
 
 def mean_returns(episodes: Episodes) -> Float[Tensor, " tasks"]:
@@ -145,71 +127,4 @@ def flatten_valid(batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"]
         return batch
     order = torch.argsort(valid.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]
     tasks = torch.arange(len(order), device=order.device)[:, None]
-    return PolicyBatch.of(x.flatten(1, 2)[tasks, order].unsqueeze(1) for x in batch.tensors)
-
-
-def flatten_valid_by_seed(
-    batch: PolicyBatch, mask: Bool[Tensor, "tasks episodes steps"], transitions: Int[Tensor, " tasks"]
-) -> PolicyBatch:
-    """Flatten per seed, so that `subsample` keeps the transitions that a single-seed run would keep.
-
-    Without a seed axis this is `flatten_valid` with the largest number of transitions over all ranks. If seeds end up
-    in different shapes, each task becomes one padded row, and `layouts` records the shapes.
-
-    Args:
-        batch: Transitions by episode and step.
-        mask: True for valid transitions.
-        transitions: Number of valid transitions of each task.
-    """
-    if not seeds_axis():
-        return flatten_valid(batch, mask, *all_reduce_max(int(transitions.max())))
-    parts = []
-    for number, (own, longest) in enumerate(zip(by_seed(mask), by_seed(transitions).amax(1).tolist(), strict=True)):
-        # Trailing rows and steps that none of this seed's tasks use are padding for the other seeds.
-        episodes, steps = int(own.any(2).any(0).sum()), int(own.any(1).any(0).sum())
-        tasks = slice(number * len(own), (number + 1) * len(own))
-        part = PolicyBatch.of(x[tasks, :episodes, :steps] for x in batch.tensors)
-        parts.append(flatten_valid(part, own[:, :episodes, :steps], longest))
-    shapes = [(part.weights.shape[1], part.weights.shape[2]) for part in parts]
-    if len(set(shapes)) == 1:
-        return PolicyBatch.of(torch.cat(fields) for fields in zip(*(part.tensors for part in parts), strict=True))
-    width = max(episodes * steps for episodes, steps in shapes)
-
-    def in_a_row(x: Tensor) -> Tensor:
-        rows = x.flatten(1, 2)
-        return pad(rows, (*[0, 0] * (rows.ndim - 2), 0, width - rows.shape[1])).unsqueeze(1)
-
-    fields = zip(*(part.tensors for part in parts), strict=True)
-    return PolicyBatch.of((torch.cat([in_a_row(x) for x in own]) for own in fields), tuple(shapes))
-
-
-def subsample(batch: PolicyBatch, stride: int, fewest: int) -> PolicyBatch:
-    """Keep every stride-th transition, in one row per task.
-
-    The offset shifts by one step from episode to episode, so that all time steps are represented. The first transition
-    of the first episode is always kept.
-
-    Args:
-        batch: The transitions.
-        stride: Distance between kept transitions; it is reduced if fewer than `fewest` would remain.
-        fewest: Minimum number of transitions of a task.
-    """
-    kept = []
-    for episodes, steps in batch.layouts or [batch.weights.shape[1:3]]:
-        place = torch.arange(episodes)[:, None] + torch.arange(steps)
-        every = max(1, min(stride, place.numel() // fewest))
-        kept.append((place % every == 0).flatten().nonzero().squeeze(1))
-    if len(kept) == 1:
-        rows = kept[0].to(batch.weights.device)
-        return PolicyBatch.of(x.flatten(1, 2)[:, None, rows] for x in batch.tensors)
-    return _kept_by_seed(batch, kept)
-
-
-def _kept_by_seed(batch: PolicyBatch, kept: list[Tensor]) -> PolicyBatch:
-    """The transitions that each seed keeps, padded with weights of zero to the largest number of a seed."""
-    device = batch.weights.device
-    rows = pad_sequence(kept, batch_first=True).to(device)
-    real = torch.arange(rows.shape[1], device=device) < torch.tensor([len(own) for own in kept], device=device)[:, None]
-    own = by_seed(torch.arange(len(batch.weights), device=device))[..., None]
-    part = PolicyBatch.of(x.flatten(1, 2)[own, rows[:, None]].flatten(0, 1).unsqueeze(1) for x in batch.tensors)
-    return part._replace(weights=(by_seed(part.weights) * real[:, None, None]).flatten(0, 1))
+    return PolicyBatch._make(x.flatten(1, 2)[tasks, order].unsqueeze(1) for x in batch)

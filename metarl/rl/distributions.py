@@ -29,6 +29,10 @@ class Gaussian(NamedTuple):
         z = (actions - self.mean) * torch.exp(-self.log_std)
         return (-0.5 * (z * z + math.log(2 * math.pi)) - self.log_std).sum(-1)
 
+    def entropy(self) -> Tensor:
+        """Differential entropy, summed over action dimensions."""
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
     def kl_from(self, old: Gaussian) -> Tensor:
         """KL(old || self), summed over action dimensions."""
         ratio = torch.exp(2 * (old.log_std - self.log_std))
@@ -58,6 +62,11 @@ class Categorical(NamedTuple):
         """Log-probability of actions."""
         log_p = torch.log_softmax(self.logits, -1)
         return log_p.gather(-1, actions.long()[..., None]).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats."""
+        log_p = torch.log_softmax(self.logits, -1)
+        return -(log_p.exp() * log_p).sum(-1)
 
     def kl_from(self, old: Categorical) -> Tensor:
         """KL(old || self)."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metarl.adaptation.problem import Collected, Distribution
@@ -20,11 +20,10 @@ from metarl.rl.advantages import fit_to_returns, policy_batch
 from metarl.rl.data import (
     Episodes,
     PolicyBatch,
-    flatten_valid_by_seed,
+    flatten_valid,
     mean_discounted_returns,
     mean_returns,
     padded,
-    subsample,
     success_rates,
     with_successes,
 )
@@ -32,9 +31,6 @@ from metarl.rl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.rl.normalisation import moments
 from metarl.rl.policies import Policy
 from metarl.rl.rollouts import collect_with_memory
-
-FEWEST_TRANSITIONS = 200
-"""Minimum transitions of each task for the curvature; with fewer, the line search rejects most noisy directions."""
 
 
 class ReinforcementLearning:
@@ -130,8 +126,7 @@ class ReinforcementLearning:
     def collect(self, params: TaskParams, tasks: Tasks, key: Key, memory: Any = None) -> Collected:
         """Collect episodes and compute advantages.
 
-        The shape is the same on all ranks, since `subsample` depends on it. With a seed axis each seed keeps the shape
-        of its own run. Arguments are those of `episodes_of`.
+        The shape is the same on all ranks. Arguments are those of `episodes_of`.
         """
         with sync_errors():
             episodes, memory = self.episodes_of(params, tasks, key, memory)
@@ -143,7 +138,7 @@ class ReinforcementLearning:
         batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
         transitions = episodes.mask.sum((1, 2))
         if not self._needs_order:
-            batch = flatten_valid_by_seed(batch, episodes.mask, transitions)
+            batch = flatten_valid(batch, episodes.mask, *all_reduce_max(int(transitions.max())))
         return Collected(
             batch,
             mean_returns(episodes),
@@ -182,17 +177,9 @@ class ReinforcementLearning:
         """KL(old || new), averaged over each task's transitions."""
         return (distribution.kl_from(old) * data.weights).sum((1, 2))  # type: ignore[arg-type]
 
-    def subsample(self, data: PolicyBatch, stride: int) -> PolicyBatch:
-        """Keep every stride-th transition, at least `FEWEST_TRANSITIONS` of each task, with weights that sum to one.
-
-        The offset shifts by one step from episode to episode, so that all time steps are represented. The first
-        transition of the first episode, which every task has, is always kept. DiCE keeps all transitions, since it
-        needs whole episodes. A stride of 1 keeps all: the data is then the same object.
-        """
-        if self._needs_order or stride == 1:
-            return data
-        part = subsample(data, stride, FEWEST_TRANSITIONS)
-        return part._replace(weights=part.weights / part.weights.sum((1, 2), keepdim=True))
+    def of_tasks(self, data: PolicyBatch, tasks: Int[Tensor, " chosen"]) -> PolicyBatch:
+        """The transitions of some tasks, by their indices."""
+        return PolicyBatch._make(part[tasks.to(part.device)] for part in data)
 
     def close(self) -> None:
         """Close the vector environment."""

@@ -76,7 +76,8 @@ def rollout_with_memory(
     """`rollout` with an initial memory of the policy; returns the episodes and the final memory.
 
     A memory is a tensor (tasks, episodes, ...), or a dictionary or tuple of such tensors. None denotes the policy's own
-    initial memory, or no memory. After the end of an episode its memory does not change.
+    initial memory, or no memory. After the end of an episode its memory does not change. A policy with a method
+    `remember(memory, action, reward, end)` also keeps what follows an observation.
     """
     shape = (envs.tasks, envs.episodes)
     seeds = key.at("environment").env_seeds(*shape, first_episode=first_episode, device=envs.device)
@@ -87,6 +88,7 @@ def rollout_with_memory(
     running = torch.ones(shape, dtype=torch.bool, device=envs.device)
     if active is not None:
         running = running & active[:, None]
+    remember = getattr(policy, "remember", None)
     observations, actions, distributions, rewards, masks = [], [], [], [], []
     successes: list[Tensor | None] = []
     with torch.no_grad(), torch_threads(envs.torch_threads):
@@ -100,6 +102,9 @@ def rollout_with_memory(
             distributions.append(distribution)
             masks.append(running)
             observation, reward, ended = envs.step(action)
+            if memory is not None and remember is not None:
+                over = ended if t + 1 < horizon else torch.ones_like(ended)
+                memory = tree_where(running, remember(memory, action, reward, over), memory)
             rewards.append(reward)
             successes.append(envs.succeeded)
             running = running & ~ended

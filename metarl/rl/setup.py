@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from gymnasium import spaces
 
 from metarl.adaptation.adapter import Adapter
 from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.memory import MemoryAdapter
 from metarl.adaptation.parameters import as_trained
 from metarl.adaptation.setup import Model
+from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
+from metarl.core.errors import ConfigError, FamilyError
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
@@ -20,8 +24,10 @@ from metarl.families.family import TaskFamily
 from metarl.families.registry import load_family
 from metarl.families.tasks import Tasks
 from metarl.families.vec_env import VecEnv, make_vec_env
+from metarl.rl.memory import MemoryPolicy
 from metarl.rl.policies import Policy, make_policy
 from metarl.rl.problem import ReinforcementLearning
+from metarl.rl.trials import TrialLearning
 
 
 def build_family(config: TrainConfig) -> TaskFamily:
@@ -60,19 +66,28 @@ def build_problem(config: TrainConfig, family: TaskFamily, policy: Policy) -> Re
     """
     transitions = config.samples_per_step
     envs = -(-transitions // family.horizon) if transitions is not None else config.episodes
-
-    def vec_env_for(tasks: Tasks) -> VecEnv:
-        return make_vec_env(
-            family,
-            tasks,
-            envs,
-            device=config.device,
-            dtype=DTYPES[config.dtype],
-            workers=config.workers,
-            timeout=config.worker_timeout,
-        )
-
+    vec_env_for = partial(vec_env_of, config, family, envs)
     return problem_over(vec_env_for, config, policy, horizon=family.horizon, episodes=envs, transitions=transitions)
+
+
+def vec_env_of(config: TrainConfig, family: TaskFamily, envs: int, tasks: Tasks) -> VecEnv:
+    """The vector environment of a batch of tasks, with the configured device, type and workers.
+
+    Args:
+        config: The configuration.
+        family: Makes the environments.
+        envs: Sub-environments of each task.
+        tasks: The tasks.
+    """
+    return make_vec_env(
+        family,
+        tasks,
+        envs,
+        device=config.device,
+        dtype=DTYPES[config.dtype],
+        workers=config.workers,
+        timeout=config.worker_timeout,
+    )
 
 
 def problem_over(
@@ -215,6 +230,50 @@ class FamilySetup:
         }
 
 
+class MemorySetup(FamilySetup):
+    """`Setup` of a policy with memory on a task family: an adaptation step is one episode of a trial."""
+
+    config: Rl2Config
+
+    def build_model(self) -> Model:
+        """The policy with memory of the configuration."""
+        observations = self.family.observation_space
+        if not (isinstance(observations, spaces.Box) and len(observations.shape) == 1):
+            raise FamilyError(f"observation space {observations} is not a flat Box; wrap it in FlattenObservation")
+        return MemoryPolicy(observations.shape[0], self.family.action_space, self.config.policy)
+
+    def problem(self, *, training: bool) -> TrialLearning:
+        """A new problem, the same for training and evaluation."""
+        assert isinstance(self.model, MemoryPolicy)
+        return TrialLearning(
+            self.model,  # type: ignore[arg-type]
+            partial(vec_env_of, self.config, self.family, self.config.episodes),
+            horizon=self.family.horizon,
+            episodes=self.config.episodes,
+            gamma=self.config.gamma,
+            worker_retries=self.config.worker_retries,
+        )
+
+    def adapter(self, lr: float | None = None, later_lr: float | None = None) -> Adapter:
+        """The adapter by memory.
+
+        Raises:
+            ConfigError: A learning rate is given.
+        """
+        if lr is not None or later_lr is not None:
+            raise ConfigError(f"--inner-lr = {lr or later_lr}; this run adapts by memory, so leave it out")
+        return MemoryAdapter(self.config.policy.memory)
+
+    def budget(self, steps: int) -> dict[str, Any]:
+        """One episode of a trial a step, and the environment steps granted before each of `steps` + 1 points."""
+        return {
+            "budget": f"trials of {steps + 1} episodes, {self.config.episodes} of each task",
+            "episodes_per_step": 1,
+            "samples_per_step": None,
+            "environment_steps": [step * self.family.horizon for step in range(steps + 1)],
+        }
+
+
 def setup(config: TrainConfig) -> FamilySetup:
     """Build the setup of a configuration of `metarl train`."""
-    return FamilySetup(config)
+    return MemorySetup(config) if isinstance(config, Rl2Config) else FamilySetup(config)

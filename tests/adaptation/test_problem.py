@@ -42,7 +42,7 @@ def test_the_contracts_ask_for_more_from_one_to_the_next():
     names = [set(methods_of(contract)) for contract in (Problem, SampledProblem, ClippedProblem)]
     assert names[0] == {"collect", "inner_loss", "outer_loss"}
     assert names[1] - names[0] == {"log_likelihood"}
-    assert names[2] - names[0] == {"distribution", "loss_of", "divergence", "subsample", "clipped_loss"}
+    assert names[2] - names[0] == {"distribution", "loss_of", "divergence", "of_tasks", "clipped_loss"}
 
 
 def test_what_a_problem_does_not_know_it_leaves_out():

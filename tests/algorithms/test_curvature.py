@@ -1,4 +1,4 @@
-"""The curvature of a trust-region step is that of all data, whatever the inner rule, and the step uses its bound."""
+"""The curvature of a trust region is an unbiased estimate, whatever the inner rule, and the step uses its bound."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from metarl.adaptation.parameters import initial_theta
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.trust_region import (
     GaussNewton,
+    every_nth_task,
     line_search,
-    preconditioned_conjugate_gradient,
     ravel,
     trust_region_step,
     unravel,
@@ -24,6 +24,7 @@ from metarl.core.machine import DTYPES
 from metarl.core.prng import Key
 from metarl.core.seed_axis import use_seed_axis
 from metarl.core.timing import Phases
+from metarl.rl.data import PolicyBatch
 from metarl.rl.setup import build_family, build_policy, build_problem
 
 MAX_KL = 0.01
@@ -128,55 +129,6 @@ def test_the_loss_may_shorten_a_step_that_the_kl_lengthened():
     assert float(found.loss) < 0
 
 
-def test_preconditioned_conjugate_gradient_solves():
-    """By another preconditioner at every call; with the inverse itself at once."""
-    matrix, target = random_spd(12)
-    solution = torch.linalg.solve(matrix, target)
-    options = {"iterations": 1}
-    x, image = preconditioned_conjugate_gradient(
-        lambda v: matrix @ v, lambda r: torch.linalg.solve(matrix, r), target, **options
-    )
-    torch.testing.assert_close(x, solution, rtol=1e-10, atol=1e-12)
-
-    def attempt(iterations):
-        others = iter(random_spd(iterations, 12, seed=1)[0] + 3 * matrix)
-        return preconditioned_conjugate_gradient(
-            lambda v: matrix @ v, lambda r: torch.linalg.solve(next(others), r), target, iterations=iterations
-        )
-
-    values = []
-    for iterations in (1, 2, 4, 12):
-        x, image = attempt(iterations)
-        torch.testing.assert_close(image, matrix @ x)
-        values.append(float(x @ image / 2 - target @ x))
-    assert values == sorted(values, reverse=True)
-    torch.testing.assert_close(x, solution, rtol=1e-6, atol=1e-8)
-
-
-def test_each_seed_has_a_preconditioned_conjugate_gradient_of_its_own():
-    """One target is zero, one is solved by the first direction, and one takes both."""
-    matrices, targets = random_spd(3, 6)
-    rough, _ = random_spd(3, 6, seed=1)
-    targets[0] = 0
-    rough[1] = matrices[1]
-
-    def solve(at, target):
-        return preconditioned_conjugate_gradient(
-            lambda v: (matrices[at] @ v[..., None]).squeeze(-1),
-            lambda r: torch.linalg.solve(rough[at], r),
-            target,
-            iterations=2,
-        )
-
-    with use_seed_axis(3):
-        together = solve(slice(0, 3), targets)
-    assert together[0][0].tolist() == [0] * 6
-    torch.testing.assert_close(together[1][1], targets[1])
-    for seed in range(3):
-        for found, alone in zip(together, solve(seed, targets[seed]), strict=True):
-            torch.testing.assert_close(found[seed], alone, rtol=1e-10, atol=1e-12)
-
-
 def distribution_of(problem, adapter, supports, query, tasks):
     return lambda at: problem.distribution(replay(problem.inner_loss, at, supports, adapter, tasks), query)
 
@@ -220,23 +172,15 @@ def collected(changes, episodes=4):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_gradient_and_curvature_come_from_one_recording_of_any_inner_rule(name):
+def test_products_are_those_of_the_hessian_of_the_kl_for_any_inner_rule(name):
     problem, theta, adapter, supports, query = collected(RULES[name])
-    adapted = distribution_of(problem, adapter, supports, query, 3)
-
-    def loss_of(distribution):
-        return mean_over_tasks(problem.loss_of(distribution, query))
-
-    found = GaussNewton(adapted, theta, query.weights, damping=0.0, loss_of=loss_of)
-    loss, gradient = value_and_grad(lambda at: loss_of(adapted(at)), theta)
-    torch.testing.assert_close(found.loss, loss)
-    torch.testing.assert_close(found.gradient, ravel(gradient), rtol=1e-10, atol=1e-14)
+    found = GaussNewton(distribution_of(problem, adapter, supports, query, 3), theta, query.weights, damping=0.0)
     vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = hessian_of_the_kl(problem, adapter, supports, query, theta, 3)(vector)
     torch.testing.assert_close(found(vector), expected, rtol=1e-8, atol=1e-12)
 
 
-def captured_step(monkeypatch, problem, theta, supports, query, adapter, region, tasks=3):
+def captured_step(monkeypatch, problem, theta, supports, query, adapter, region, first_task=0):
     """The whole step that the line search begins with."""
     steps = []
 
@@ -245,17 +189,55 @@ def captured_step(monkeypatch, problem, theta, supports, query, adapter, region,
         return line_search(evaluate, theta, step, **options)
 
     monkeypatch.setattr("metarl.algorithms.trust_region.line_search", search)
-    trust_region_step(problem, theta, supports, query, adapter, tasks, region, Phases())
-    return steps[0]
+    _, metrics = trust_region_step(problem, theta, supports, query, adapter, first_task, region, Phases())
+    return steps[0], metrics
 
 
-@pytest.mark.parametrize("stride", [1, 10])
-def test_the_length_comes_from_the_curvature_of_all_data(monkeypatch, stride):
-    """s^T H s / 2 is the bound, with H the KL's Hessian on all supports and the whole query."""
-    monkeypatch.setattr("metarl.rl.problem.FEWEST_TRANSITIONS", 6)
+@pytest.mark.parametrize(
+    ("stride", "first_task", "chosen"), [(1, 0, [0, 1, 2]), (2, 0, [0, 2]), (2, 1, [1]), (3, 2, [1])]
+)
+def test_the_step_is_that_of_the_curvature_of_every_nth_task(monkeypatch, stride, first_task, chosen):
+    """Its length too: s^T H s / 2 is the bound, with H the KL's Hessian on all data of these tasks."""
+    monkeypatch.setattr("metarl.algorithms.trust_region.FEWEST_TASKS", 1)
     problem, theta, adapter, supports, query = collected({"inner": InnerConfig(lr=0.3)}, episodes=5)
-    assert problem.subsample(supports[0], 10).weights.shape[2] < supports[0].weights[0].numel() / 5
-    region = TrustRegionConfig(curvature_stride=stride, damping=1e-5)
-    step = captured_step(monkeypatch, problem, theta, supports, query, adapter, region)
-    image = hessian_of_the_kl(problem, adapter, supports, query, theta, 3)(step) + 1e-5 * step
-    assert float(step @ image / 2) == pytest.approx(region.max_kl, rel=1e-8)
+    region = TrustRegionConfig(curvature_stride=stride, damping=1e-2, cg_iterations=300)
+    step, metrics = captured_step(monkeypatch, problem, theta, supports, query, adapter, region, first_task)
+    rows = torch.tensor(chosen)
+    part = [PolicyBatch._make(x[rows] for x in data) for data in (supports[0], query)]
+    hessian = hessian_of_the_kl(problem, adapter, [part[0]], part[1], theta, len(chosen))
+    image = hessian(step) + 1e-2 * step
+    assert float(step @ image / 2) == pytest.approx(region.max_kl, rel=1e-6)
+    loss, gradient = value_and_grad(
+        lambda at: mean_over_tasks(problem.loss_of(distribution_of(problem, adapter, supports, query, 3)(at), query)),
+        theta,
+    )
+    torch.testing.assert_close(image / image.norm(), ravel(gradient) / ravel(gradient).norm(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(metrics["outer_loss"], loss)
+
+
+def test_the_curvature_of_some_tasks_is_an_unbiased_estimate():
+    """The mean over all ways to choose every third task is the product with all tasks."""
+    problem, theta, adapter, supports, query = collected({"inner": InnerConfig(lr=0.3)})
+    vector = torch.randn(ravel(theta).shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def product(rows):
+        own = [PolicyBatch._make(x[rows] for x in data) for data in (supports[0], query)]
+        adapted = distribution_of(problem, adapter, [own[0]], own[1], len(rows))
+        return GaussNewton(adapted, theta, own[1].weights, damping=0.0)(vector)
+
+    parts = torch.stack([product(torch.tensor([task])) for task in range(3)])
+    torch.testing.assert_close(parts.mean(0), product(torch.arange(3)), rtol=1e-10, atol=1e-14)
+    assert float(parts.std(0).norm()) > 0.1 * float(parts.mean(0).norm())
+
+
+def test_ranks_and_seeds_choose_the_tasks_of_the_whole_meta_batch(monkeypatch):
+    assert every_nth_task(20, 0, 4).tolist() == [0, 4, 8, 12, 16]
+    assert every_nth_task(8, 0, 4).tolist() == list(range(8))  # five at least
+    assert every_nth_task(12, 0, 4).tolist() == [0, 2, 4, 6, 8, 10]
+    with use_seed_axis(2):
+        assert every_nth_task(40, 0, 4).tolist() == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
+    monkeypatch.setattr("metarl.algorithms.trust_region.global_num_tasks", lambda tasks: 20)
+    shares = [(0, 7), (7, 7), (14, 1), (15, 5)]
+    chosen = [first + int(task) for first, own in shares for task in every_nth_task(own, first, 4)]
+    assert chosen == [0, 4, 8, 12, 16]
+    assert every_nth_task(1, 14, 4).tolist() == []

@@ -28,7 +28,7 @@ ROOM_ORDER = (
 
 LEVEL = {room: level for level, rooms in enumerate(ROOM_ORDER) for room in rooms}
 
-OUTER_UPDATES = ("maml", "maml_trpo", "promp", "reptile", "pretrain")
+OUTER_UPDATES = ("maml", "maml_trpo", "promp", "reptile", "pretrain", "rl2")
 """Files of the room `algorithms` that have a `meta_step`."""
 
 MOST_FILES = 12

@@ -79,6 +79,47 @@ class Noisy(Countdown):
         return state, state, -state[..., 0], state[..., 0] > 1e9
 
 
+class Ragged(Countdown):
+    """Ends at random after one to six steps; the observation drifts, and the reward depends on both and the action."""
+
+    initial_noise = 1
+    step_noise = 2
+
+    def initial(self, task, noise):
+        return noise, noise
+
+    def step(self, task, state, action, noise):
+        state = 0.8 * state + noise[..., :1] + 0.3 * action
+        return state, state, state[..., 0] - 0.1 * task["length"], noise[..., 1] > 0.7
+
+
+class Cue(AnalyticFamily):
+    """The first observation of every step but the first is zero; the last action has to repeat the first observation.
+
+    A policy without memory gets 0 on average, whatever it does: the cue is 1 or -1 with equal chances.
+    """
+
+    name = "cue"
+    horizon = 4
+    initial_noise = 1
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    task_space = spaces.Dict({"length": spaces.Discrete(9, start=1)})
+    splits = UniformSplits(task_space)
+
+    def initial(self, task, noise):
+        state = noise.new_zeros((*noise.shape[:-1], 2))
+        state[..., 0] = 2 * (noise[..., 0] > 0.5) - 1
+        return state, state
+
+    def step(self, task, state, action, noise):
+        cue, time = state[..., 0], state[..., 1] + 1
+        after, seen = state.clone(), state.clone()
+        after[..., 1], seen[..., 0], seen[..., 1] = time, 0, time / self.horizon
+        last = time == self.horizon
+        return after, seen, last * cue * (2.0 * action - 1), last
+
+
 def lengths(*values):
     return {"length": np.array(values)}
 

@@ -12,6 +12,7 @@ from metarl.config.algorithms import (
     ReptileConfig,
     TrustRegionConfig,
 )
+from metarl.config.memory import MemoryPolicyConfig, PpoConfig, Rl2Config
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.launch import leave
 from metarl.core.ranks import process_group
@@ -38,6 +39,13 @@ ADAM_TRPO = SMALL | {
 }
 """Units that are never active have gradients and second moments of zero, where Adam's step has no derivative."""
 
+TRIALS = {name: value for name, value in SMALL.items() if name not in ("samples_per_step", "policy", "inner")} | {
+    "episodes": 2,
+    "inner": InnerConfig(steps=1),
+    "policy": MemoryPolicyConfig(memory_size=6, hidden_sizes=(6,)),
+    "ppo": PpoConfig(minibatches=2),
+}
+
 CASES = {
     "maml-trpo": ("maml-trpo", MamlTrpoConfig(**SMALL, trust_region=REGION)),
     "maml": ("maml", MamlConfig(**SMALL)),
@@ -48,6 +56,7 @@ CASES = {
     "inner-adam-trpo": ("maml-trpo", MamlTrpoConfig(**ADAM_TRPO, trust_region=REGION)),
     "pretrain": ("pretrain", PretrainConfig(**SMALL)),
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
+    "rl2": ("rl2", Rl2Config(**TRIALS)),
     "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),
 }
 NORMALISED = PolicyConfig(hidden_sizes=(8,), normalise_observations=True)

@@ -4,6 +4,7 @@ import torch
 
 from metarl.adaptation.gradient import GradientDescent
 from metarl.config.algorithms import MamlConfig, MamlTrpoConfig, PretrainConfig, PrompConfig, ReptileConfig
+from metarl.config.memory import MemoryPolicyConfig, PpoConfig, Rl2Config
 from metarl.config.run import PolicyConfig
 from metarl.core.prng import Key
 from metarl.families.analytic_env import AnalyticVecEnv
@@ -17,6 +18,7 @@ CONFIGS = {
     "promp": PrompConfig,
     "reptile": ReptileConfig,
     "pretrain": PretrainConfig,
+    "rl2": Rl2Config,
 }
 
 
@@ -40,9 +42,11 @@ def surrogate(policy):
 
 
 def tiny(algorithm, **changes):
+    policy = MemoryPolicyConfig(memory_size=6) if algorithm == "rl2" else PolicyConfig()
+    few = {"ppo": PpoConfig(minibatches=2)} if algorithm == "rl2" else {}
     config = CONFIGS[algorithm](
         variant="finn17", meta_batch_size=3, episodes=3, iterations=4, checkpoint_every=2, validation_tasks=1,
-        policy=PolicyConfig(hidden_sizes=(8,)),
+        policy=replace(policy, hidden_sizes=(8,)), **few,
     )  # fmt: skip
     return replace(config, **changes)
 

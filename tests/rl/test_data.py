@@ -68,16 +68,10 @@ def test_environments_without_success_cost_nothing():
     assert success_rates(episodes_of(SELDOM, tasks)) is None
 
 
-def test_thinned_batches_keep_unit_weight(policy, theta, family, monkeypatch):
-    monkeypatch.setattr("metarl.rl.problem.FEWEST_TRANSITIONS", 6)
+def test_data_of_some_tasks(policy, theta, family):
     batch = random_batch(policy, theta, 3, 1, steps=10)
     problem = build_problem(MamlTrpoConfig(), family, policy)
-    thin = problem.subsample(batch, 5)
-    assert thin.observations.shape == (3, 1, 6, 2)
-    times = [(0, 0), (0, 5), (1, 4), (1, 9), (2, 3), (2, 8)]
-    for row, (episode, step) in enumerate(times):
-        assert torch.equal(thin.observations[:, 0, row], batch.observations[:, episode, step])
-    assert problem.subsample(batch, 100).weights.shape[2] == 6
-    whole = problem.subsample(batch, 1)
-    torch.testing.assert_close(whole.weights.flatten(1), batch.weights.flatten(1))
-    torch.testing.assert_close(thin.weights.sum((1, 2)), torch.ones(3, dtype=torch.float64))
+    part = problem.of_tasks(batch, torch.tensor([2, 0]))
+    for one, other in zip(part, batch, strict=True):
+        assert torch.equal(one, other[[2, 0]])
+    assert problem.of_tasks(batch, torch.tensor([], dtype=torch.int64)).weights.shape == (0, *batch.weights.shape[1:])

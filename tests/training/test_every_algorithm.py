@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from metarl.config.algorithms import AdamConfig
+from metarl.config.memory import MemoryPolicyConfig, PpoConfig
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.runs.directory import read_metrics
 from metarl.training.start import resume, train
@@ -25,6 +26,8 @@ VARIANTS = [
     ("reptile", {"outer": "plain"}),
     ("pretrain", {}),
     ("pretrain", {"outer": "trpo"}),
+    ("rl2", {}),
+    ("rl2", {"policy": MemoryPolicyConfig(memory="lstm", memory_size=6), "ppo": PpoConfig(minibatches=1, chunk=7)}),
 ]
 
 
