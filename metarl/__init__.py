@@ -11,6 +11,7 @@ from metarl.core.imports import lazy_door
 
 if TYPE_CHECKING:
     from metarl.agent import Agent as Agent
+    from metarl.agent import MemoryAgent as MemoryAgent
     from metarl.agent import load as load
     from metarl.api import evaluate as evaluate
     from metarl.api import train as train
@@ -28,7 +29,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, _names = lazy_door(
     __name__,
     {
-        "metarl.agent": ("Agent", "load"),
+        "metarl.agent": ("Agent", "MemoryAgent", "load"),
         "metarl.api": ("evaluate", "train"),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),

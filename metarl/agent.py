@@ -16,6 +16,9 @@ from gymnasium.wrappers import FlattenObservation
 from metarl.adaptation.adapter import stack
 from metarl.adaptation.collect import adapt
 from metarl.adaptation.gradient import gradient_adapter
+from metarl.adaptation.memory import MemoryAdapter
+from metarl.adaptation.parameters import as_trained
+from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
 from metarl.config.validation import check_least, check_rates
 from metarl.core.errors import FamilyError
@@ -23,7 +26,11 @@ from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key, noise_seeds, normal, uniform
 from metarl.families.vec_env import GymVecEnv
-from metarl.rl.setup import build_policy, fitted_params, problem_over, spaces_from
+from metarl.rl.memory import MemoryPolicy
+from metarl.rl.policies import Policy
+from metarl.rl.setup import build_policy, fitted_params, memory_policy, problem_over, spaces_from
+from metarl.runs.checkpoint import load_selected
+from metarl.runs.directory import read_config
 from metarl.runs.policy_files import SavedPolicy, read_policy, write_policy
 
 _THIS_ONE = {"environment": np.zeros(1)}
@@ -138,33 +145,15 @@ class Agent:
         """
         if self._raw_space is not None:
             observation = spaces.flatten(self._raw_space, observation)
-        try:
-            array = np.asarray(observation, np.float32)
-        except (TypeError, ValueError):
-            raise FamilyError(
-                f"observation {observation!r} is not a vector; flatten it with gymnasium.spaces.flatten"
-            ) from None
-        if array.shape != self.observation_space.shape:
-            raise FamilyError(f"observation of shape {array.shape}; expected {self.observation_space.shape}")
+        rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
-            rows = torch.as_tensor(array, dtype=DTYPES[self.config.dtype])[None, None]
             distribution, _ = self.policy.act(stack(self.params, 1), rows)
             if deterministic:
                 action = distribution.mode()
             else:
-                seeds = noise_seeds(
-                    Key.from_seed(seed).at("act", self._acted).env_seeds(1, 1),
-                    1,
-                    self.policy.noise_components,
-                )
+                action = _sampled(self.policy, distribution, seed, self._acted)
                 self._acted += 1
-                draw = normal if self.policy.noise == "normal" else uniform
-                action = distribution.sample(draw(seeds)[0].to(rows.dtype))
-        chosen = action[0, 0].numpy()
-        if isinstance(self.action_space, spaces.Discrete):
-            return int(chosen) + int(self.action_space.start)
-        assert isinstance(self.action_space, spaces.Box)
-        return np.clip(chosen, self.action_space.low, self.action_space.high).astype(np.float32)
+        return _as_action(action, self.action_space)
 
     def save(self, path: Path | str) -> None:
         """Write the policy to a safetensors file, which `metarl.load` reads.
@@ -196,16 +185,135 @@ class Agent:
             )
 
 
-def load(path: Path | str, checkpoint: str = "last") -> Agent:
-    """Load an agent from a run directory or from a file; `Agent` has an example.
+class MemoryAgent:
+    """A policy with memory for one environment: it adapts while it acts.
+
+    `forget` starts a trial. After every step of the environment, `observe` tells the agent what followed its action.
+
+    Args:
+        config: The configuration of the run.
+        params: Parameters of the policy.
+        description: Spaces, as `metarl.rl.setup.describe_spaces` returns them.
+
+    Example:
+        >>> import tempfile
+        >>> import metarl
+        >>> family = metarl.load_family("navigation2d")
+        >>> env = family.make({"goal": np.array([0.3, 0.2], np.float32)})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     options = {"iterations": 1, "meta_batch_size": 2, "episodes": 4, "validation_tasks": 0}
+        ...     agent = metarl.load(metarl.train("rl2", run_dir=f"{folder}/run", **options))
+        >>> observation, _ = env.reset(seed=1)
+        >>> for _ in range(3):
+        ...     observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
+        ...     agent.observe(reward, terminated or truncated)
+        >>> agent.act(observation).shape
+        (2,)
+    """
+
+    def __init__(self, config: Rl2Config, params: Params, description: dict[str, Any]) -> None:
+        self.config, self.params = config, params
+        self.observation_space, self.action_space = spaces_from(description)
+        self.policy = memory_policy(config, self.observation_space, self.action_space)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start a trial: empty the memory."""
+        self._memory: dict[str, torch.Tensor] | None = None
+        self._acted: torch.Tensor | None = None
+        self._draws = 0
+
+    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0) -> Any:
+        """The action for one observation, clipped to the action space; the memory reads the observation.
+
+        Args:
+            observation: An observation of the environment.
+            deterministic: Whether the action is the mode of the policy; otherwise it is sampled, with new random
+                numbers at each call.
+            seed: Seed of sampled actions.
+
+        Raises:
+            FamilyError: The observation does not fit the policy, or `observe` was not called after the last action.
+        """
+        if self._acted is not None:
+            raise FamilyError("act was called twice; call observe(reward, ended) after every step of the environment")
+        rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
+        with torch.no_grad():
+            distribution, self._memory = self.policy.act(stack(self.params, 1), rows, self._memory)
+            self._acted = (
+                distribution.mode() if deterministic else _sampled(self.policy, distribution, seed, self._draws)
+            )
+        self._draws += 1
+        return _as_action(self._acted, self.action_space)
+
+    def observe(self, reward: float, ended: bool) -> None:
+        """Remember what followed the last action.
+
+        Args:
+            reward: The reward of the step.
+            ended: Whether the episode ended; the trial goes on until `forget`.
+
+        Raises:
+            FamilyError: No action was taken since the last call, or the reward is not finite.
+        """
+        if self._acted is None or self._memory is None:
+            raise FamilyError("observe was called before act")
+        if not np.isfinite(reward):
+            raise FamilyError(f"reward = {reward}; expected a finite number")
+        dtype = DTYPES[self.config.dtype]
+        gained, end = torch.tensor([[float(reward)]], dtype=dtype), torch.tensor([[bool(ended)]])
+        self._memory = self.policy.remember(self._memory, self._acted, gained, end)
+        self._acted = None
+
+
+def _as_rows(observation: Any, space: spaces.Box, dtype: torch.dtype) -> torch.Tensor:
+    """An observation as a batch of one task with one episode."""
+    try:
+        array = np.asarray(observation, np.float32)
+    except (TypeError, ValueError):
+        raise FamilyError(
+            f"observation {observation!r} is not a vector; flatten it with gymnasium.spaces.flatten"
+        ) from None
+    if array.shape != space.shape:
+        raise FamilyError(f"observation of shape {array.shape}; expected {space.shape}")
+    return torch.as_tensor(array, dtype=dtype)[None, None]
+
+
+def _sampled(policy: Policy | MemoryPolicy, distribution: Any, seed: int, draws: int) -> torch.Tensor:
+    """An action drawn from a distribution, by the random numbers of the `draws`-th call."""
+    seeds = noise_seeds(Key.from_seed(seed).at("act", draws).env_seeds(1, 1), 1, policy.noise_components)
+    draw = normal if policy.noise == "normal" else uniform
+    action: torch.Tensor = distribution.sample(draw(seeds)[0].to(next(iter(distribution)).dtype))
+    return action
+
+
+def _as_action(action: torch.Tensor, space: spaces.Space) -> Any:
+    """The action of the only row, clipped to the action space."""
+    chosen = action[0, 0].numpy()
+    if isinstance(space, spaces.Discrete):
+        return int(chosen) + int(space.start)
+    assert isinstance(space, spaces.Box)
+    return np.clip(chosen, space.low, space.high).astype(np.float32)
+
+
+def load(path: Path | str, checkpoint: str = "last") -> Agent | MemoryAgent:
+    """Load an agent from a run directory or from a file; `Agent` and `MemoryAgent` have examples.
 
     Args:
         path: A run directory, or a file of `Agent.save`.
         checkpoint: Checkpoint of a run directory: "last", "best" (on meta-validation tasks) or an iteration.
 
+    Returns:
+        A `MemoryAgent` for a run of `rl2`, and an `Agent` otherwise.
+
     Raises:
         RunError: There is no policy, it is damaged, or it is a policy of another library.
     """
+    place = Path(path)
+    if place.is_dir() and isinstance(config := read_config(place)[1], Rl2Config):
+        state, manifest = load_selected(place, checkpoint)
+        policy = memory_policy(config, *spaces_from(manifest["spaces"]))
+        return MemoryAgent(config, as_trained(MemoryAdapter(), policy, state["theta"], str(place)), manifest["spaces"])
     saved = read_policy(path, checkpoint)
     params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
     agent = Agent(saved.config, params, saved.spaces, saved.horizon)

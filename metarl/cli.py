@@ -36,7 +36,7 @@ from metarl.console import (
     show_comparison,
     show_evaluation,
 )
-from metarl.core.errors import ConfigError, FamilyError
+from metarl.core.errors import ConfigError, FamilyError, RunError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,17 +161,20 @@ def _adapt(arguments: list[str]) -> int:
     check_rates(options.inner_lr, options.later_inner_lr)
     check_least(("steps", options.steps, 0), ("episodes", options.episodes, 1))
     value = json_value("--task", options.task)
-    from metarl.agent import load
+    from metarl.agent import MemoryAgent, load
     from metarl.evaluation.video import film
     from metarl.families.tasks import parse_task
     from metarl.rl.setup import build_family
     from metarl.runs.directory import read_config
 
     _, config = read_config(options.run)
+    agent = load(options.run, options.checkpoint)
+    if isinstance(agent, MemoryAgent):
+        raise RunError(f"{options.run}: adapts by memory while it acts; metarl.load makes an agent of it")
     family = build_family(config)
     task = parse_task(family.task_space, value, "--task")
     env = family.make(task)
-    agent = load(options.run, options.checkpoint).adapt(
+    agent = agent.adapt(
         env,
         episodes=options.episodes,
         steps=options.steps,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metarl.rl.data import mean_returns as mean_returns
     from metarl.rl.data import success_rates as success_rates
     from metarl.rl.data import zero_masked as zero_masked
+    from metarl.rl.memory import MemoryPolicy as MemoryPolicy
     from metarl.rl.networks import ACTIVATION_MODULES as ACTIVATION_MODULES
     from metarl.rl.networks import ContextNetwork as ContextNetwork
     from metarl.rl.networks import ModuleNetwork as ModuleNetwork
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from metarl.rl.setup import build_policy as build_policy
     from metarl.rl.setup import build_problem as build_problem
     from metarl.rl.setup import fitted_params as fitted_params
+    from metarl.rl.setup import memory_policy as memory_policy
     from metarl.rl.setup import problem_over as problem_over
     from metarl.rl.setup import spaces_from as spaces_from
 
@@ -45,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "success_rates",
             "zero_masked",
         ),
+        "metarl.rl.memory": ("MemoryPolicy",),
         "metarl.rl.networks": (
             "ACTIVATION_MODULES",
             "ContextNetwork",
@@ -72,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "build_policy",
             "build_problem",
             "fitted_params",
+            "memory_policy",
             "problem_over",
             "spaces_from",
         ),

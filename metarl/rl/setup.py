@@ -56,6 +56,22 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
     )
 
 
+def memory_policy(config: Rl2Config, observation_space: spaces.Space, action_space: spaces.Space) -> MemoryPolicy:
+    """Build the policy with memory of a configuration.
+
+    Args:
+        config: The configuration.
+        observation_space: A flat Box.
+        action_space: A flat Box or Discrete.
+
+    Raises:
+        FamilyError: A space is not supported.
+    """
+    if not (isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1):
+        raise FamilyError(f"observation space {observation_space} is not a flat Box; wrap it in FlattenObservation")
+    return MemoryPolicy(observation_space.shape[0], action_space, config.policy)
+
+
 def build_problem(config: TrainConfig, family: TaskFamily, policy: Policy) -> ReinforcementLearning:
     """Build the problem of a configuration on a family, with the configured budget.
 
@@ -237,10 +253,7 @@ class MemorySetup(FamilySetup):
 
     def build_model(self) -> Model:
         """The policy with memory of the configuration."""
-        observations = self.family.observation_space
-        if not (isinstance(observations, spaces.Box) and len(observations.shape) == 1):
-            raise FamilyError(f"observation space {observations} is not a flat Box; wrap it in FlattenObservation")
-        return MemoryPolicy(observations.shape[0], self.family.action_space, self.config.policy)
+        return memory_policy(self.config, self.family.observation_space, self.family.action_space)
 
     def problem(self, *, training: bool) -> TrialLearning:
         """A new problem, the same for training and evaluation."""

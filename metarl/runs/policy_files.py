@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 
+from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
 from metarl.config.toml import from_mapping, to_mapping
 from metarl.config.validation import validate
@@ -48,6 +49,8 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
     place = Path(path)
     if place.is_dir():
         _, config = read_config(place)
+        if isinstance(config, Rl2Config):
+            raise RunError(f"{place}: adapts by memory while it acts; metarl.load makes an agent of it")
         if config.learner() is not None:
             raise RunError(
                 f"{place}: learned by {config.learner()}; go on there with 'metarl export {place} model.zip'"
