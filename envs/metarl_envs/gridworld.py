@@ -72,18 +72,17 @@ class GridNavigation(AnalyticFamily):
 
     def references(self) -> Mapping[str, Reference]:
         """The known goal, the optimal search, PSRL and random actions."""
-        steps = {"horizon": self.horizon}
         return {
             "oracle": Reference(
-                "goes straight to the known goal", partial(known_goal, **steps), exact=True, bound=True, knows_task=True
+                "goes straight to the known goal", partial(known_goal, horizon=self.horizon), exact=True, bound=True, knows_task=True
             ),
             "bayes-optimal": Reference(
-                "the shortest search, then straight to the goal; uniform prior", partial(optimal_search, **steps),
+                "the shortest search, then straight to the goal; uniform prior", partial(optimal_search, horizon=self.horizon),
                 exact=True, bound=True,
             ),
             "psrl": Reference(
                 "goes to a goal drawn before each episode from those not ruled out; uniform prior",
-                partial(sampled_goals, goals=np.array(GOALS), **steps),
+                partial(sampled_goals, goals=np.array(GOALS), horizon=self.horizon),
             ),
-            "random": Reference("uniform actions", partial(uniform_moves, **steps), exact=True),
+            "random": Reference("uniform actions", partial(uniform_moves, horizon=self.horizon), exact=True),
         }  # fmt: skip

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import WhereOptions as WhereOptions
     from metarl.config.evaluation import Evaluation as Evaluation
     from metarl.config.evaluation import FamilyEvaluation as FamilyEvaluation
+    from metarl.config.evaluation import ReferenceOptions as ReferenceOptions
     from metarl.config.registry import ALGORITHMS as ALGORITHMS
     from metarl.config.registry import REINFORCEMENT_LEARNING as REINFORCEMENT_LEARNING
     from metarl.config.registry import Algorithm as Algorithm
@@ -97,6 +98,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.config.evaluation": (
             "Evaluation",
             "FamilyEvaluation",
+            "ReferenceOptions",
         ),
         "metarl.config.registry": (
             "ALGORITHMS",

@@ -24,13 +24,13 @@ def play(
     What is averaged is the probability of the arm pulled, whose expectation is that of the reward, with less variance.
 
     Args:
-        index: The policy; of equal scores the first arm is pulled.
+        index: The policy; of equal scores the first arm is pulled, in an order of the arms drawn for each trial.
         tasks: A batch of tasks, with `probabilities` (tasks, arms).
         pulls: Pulls of a trial.
         trials: Trials of each task.
-        rng: Draws the rewards.
+        rng: Draws the orders and the rewards.
     """
-    probabilities = np.repeat(np.asarray(tasks["probabilities"], float), trials, 0)
+    probabilities = rng.permuted(np.repeat(np.asarray(tasks["probabilities"], float), trials, 0), axis=1)
     successes, failures = (np.zeros(probabilities.shape, np.int64) for _ in range(2))
     every = np.arange(len(probabilities))
     found = np.empty((len(probabilities), pulls))
