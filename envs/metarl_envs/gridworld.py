@@ -74,11 +74,12 @@ class GridNavigation(AnalyticFamily):
         """The known goal, the optimal search, PSRL and random actions."""
         return {
             "oracle": Reference(
-                "goes straight to the known goal", partial(known_goal, horizon=self.horizon), exact=True, bound=True, knows_task=True
+                "goes straight to the known goal", partial(known_goal, horizon=self.horizon),
+                exact=True, bound=True, knows_task=True,
             ),
             "bayes-optimal": Reference(
-                "the shortest search, then straight to the goal; uniform prior", partial(optimal_search, horizon=self.horizon),
-                exact=True, bound=True,
+                "the shortest search, then straight to the goal; uniform prior",
+                partial(optimal_search, horizon=self.horizon), exact=True, bound=True,
             ),
             "psrl": Reference(
                 "goes to a goal drawn before each episode from those not ruled out; uniform prior",

@@ -21,10 +21,12 @@ from metarl.core.prng import Key
 from metarl.evaluation.statistics import distinct_tasks, mean, pooled, table_of
 from metarl.families.family import TaskFamily
 from metarl.families.registry import load_family
-from metarl.families.splits import held_out_generator
+from metarl.families.splits import SPLITS, held_out_generator
 from metarl.families.tasks import Tasks, read_tasks
 from metarl.references.reference import Reference
 
+PRIOR_SPLITS = SPLITS[:3]
+"""Splits whose tasks have the distribution that references take as their prior."""
 LEARNER = "learner"
 """Label of the run in the result of an evaluation, which has one."""
 
@@ -81,7 +83,8 @@ def beside_references(
     episodes = next(iter(scores.values())).shape[-1]
     found, measured = family.references(), _measured(family, result, episodes, trials)
     ids = result.get("task_ids")
-    rows = [_row(name, found[name], returns, ids) for name, returns in measured.items()]
+    prior = result["split"] in PRIOR_SPLITS
+    rows = [_row(name, found[name], returns, ids, prior) for name, returns in measured.items()]
     return {
         "episodes": episodes,
         "trials": trials,
@@ -143,12 +146,15 @@ def _episodes_per_point(result: Mapping[str, Any], horizon: int) -> int:
     return -(-granted[1] // horizon) if len(granted) > 1 else 1
 
 
-def _row(name: str, reference: Reference, returns: Float[ndarray, "tasks episodes"], ids: Any) -> dict[str, Any]:
+def _row(
+    name: str, reference: Reference, returns: Float[ndarray, "tasks episodes"], ids: Any, prior: bool
+) -> dict[str, Any]:
+    """A row. On other tasks than those of the prior, a bound that is not told the task is none."""
     return {
         "name": name,
         "summary": reference.summary,
         "exact": reference.exact,
-        "bound": reference.bound,
+        "bound": reference.bound and (prior or reference.knows_task),
         "knows_task": reference.knows_task,
         **_curve(returns[None], ids),
     }

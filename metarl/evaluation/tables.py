@@ -161,7 +161,7 @@ def _above(label: str, bound: str, regret: dict[str, Any], data: int) -> str:
     if data > 1:
         return f"{excess}, with {data} times its data"
     beyond = regret["ci95_high"] is not None and regret["ci95_high"] < 0
-    return f"{excess}: {'beyond the 95 % interval, which no learner can be' if beyond else 'within the 95 % interval'}"
+    return f"{excess}: {'beyond the 95 % interval, so look for a fault' if beyond else 'within the 95 % interval'}"
 
 
 def print_runs(run_statuses: Iterable[RunStatus]) -> None:
