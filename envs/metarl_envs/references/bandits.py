@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-Index = Callable[[Int[ndarray, "lanes arms"], Int[ndarray, "lanes arms"], int], Float[ndarray, "lanes arms"]]
+Index = Callable[[Int[ndarray, "trials arms"], Int[ndarray, "trials arms"], int], Float[ndarray, "trials arms"]]
 """Scores of the arms from their successes, their failures and the number of pulls so far; the highest is pulled."""
 
 

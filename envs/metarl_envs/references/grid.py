@@ -174,8 +174,8 @@ def sampled_goals(
 
 
 def _towards(
-    cell: Int[ndarray, "lanes 2"], target: Int[ndarray, "lanes 2"], first: Int[ndarray, " lanes"]
-) -> Int[ndarray, " lanes"]:
+    cell: Int[ndarray, "trials 2"], target: Int[ndarray, "trials 2"], first: Int[ndarray, " trials"]
+) -> Int[ndarray, " trials"]:
     """The action that leads to the target along the axis `first`, or along the other if that one is right already."""
     ahead = np.sign(target - cell)
     across = ahead[np.arange(len(ahead)), first] == 0
