@@ -10,6 +10,7 @@ from metarl.core.errors import FamilyError
 from metarl.families.analytic_env import AnalyticVecEnv
 from metarl_envs.references.t_maze import random_walk
 from metarl_envs.t_maze import VARIANTS, TMaze
+from tests.helpers.slides import failures
 
 FORWARD, LEFT, RIGHT = range(3)
 
@@ -23,6 +24,11 @@ def played(variant, task, actions, seed=0):
         seen.append(observation.tolist())
         steps.append((*rest, info["success"]))
     return seen, steps
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_contract(variant):
+    assert failures(TMaze(variant)) == {}
 
 
 @pytest.mark.parametrize("side", [0, 1])

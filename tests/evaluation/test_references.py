@@ -233,3 +233,14 @@ def test_a_family_without_references_is_one_line(runs, line):
     assert (code, out) == (2, "")
     assert err.startswith("metarl: error: --references: family 'navigation2d' has no references")
     assert len(err.splitlines()) == 1
+
+
+def test_a_model_is_measured_at_the_first_episode():
+    stable_baselines3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    family = BernoulliBandit()
+    env = family.make({"probabilities": np.full(5, 0.5, np.float32)})
+    model = stable_baselines3.PPO("MlpPolicy", env, n_steps=8, batch_size=8, seed=1, device="cpu")
+    found = metarl.evaluate(model, family="bernoulli-bandit", tasks=4, episodes=3, references=True)
+    assert found["references"]["episodes"] == 1
+    assert found["references"]["learners"]["learner"]["mean"] == pytest.approx(found["return"]["mean"])
+    assert "references" not in metarl.evaluate(model, family="bernoulli-bandit", tasks=4, episodes=3)

@@ -60,7 +60,6 @@ def test_policy_with_an_arm_that_pays_and_others_that_do_not():
     assert found[0] == pytest.approx(1 / 3, abs=0.12)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("arms", "total"), [(5, 78.60), (10, 83.79)])
 def test_a_hundred_pulls(arms, total):
     tasks = {"probabilities": np.random.default_rng(0).random((20_000, arms))}
