@@ -14,6 +14,7 @@ from metarl.config.toml import from_mapping, preset_or_default
 from metarl.config.validation import check_least
 from metarl.core.errors import ConfigError
 from metarl.evaluation.evaluate import Progress, evaluate_on_family, measure_curve
+from metarl.evaluation.references import add_references, family_with_references
 from metarl.families.registry import family_variants
 from metarl.training.loop import Reporter
 from metarl.training.start import train as train_into
@@ -99,6 +100,8 @@ def evaluate(
     seed: int = 1,
     checkpoint: str = "last",
     initialisation: str = "trained",
+    references: bool = False,
+    reference_trials: int = 20,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Measure the adaptation curve of a run on held-out tasks; `metarl evaluate --json` writes the same result.
@@ -120,6 +123,8 @@ def evaluate(
         seed: Seed of tasks and episodes.
         checkpoint: "last", "best" (on meta-validation tasks) or an iteration.
         initialisation: "trained", or "random" for untrained parameters.
+        references: Whether the family's references are measured as well, and the regret to them.
+        reference_trials: Trials of each task that a simulated reference averages over.
         progress: Called with the number of measured points and the number of all points.
 
     Returns:
@@ -143,13 +148,15 @@ def evaluate(
     """
     if not isinstance(run_dir, Path | str):
         options = FamilyEvaluation(
-            family=family, variant=variant, split=split, tasks=tasks, episodes=episodes, steps=steps or 0, seed=seed
-        )
+            family=family, variant=variant, split=split, tasks=tasks, episodes=episodes, steps=steps or 0, seed=seed,
+            references=references, reference_trials=reference_trials,
+        )  # fmt: skip
         return _evaluate_model(run_dir, options, progress)
     options = FamilyEvaluation(
         family=family, variant=variant, split=split, tasks=tasks, episodes=episodes,
         samples_per_step=samples_per_step, steps=3 if steps is None else steps, inner_lr=inner_lr,
         later_inner_lr=later_inner_lr, seed=seed, checkpoint=checkpoint, initialisation=initialisation,
+        references=references, reference_trials=reference_trials,
     )  # fmt: skip
     return evaluate_on_family(Path(run_dir), options, progress)
 
@@ -163,10 +170,12 @@ def _evaluate_model(model: BaseAlgorithm, options: FamilyEvaluation, progress: P
     if options.steps:
         raise ConfigError(f"steps = {options.steps}; expected 0: a model is measured as it is, and `learn` adapts it")
     check_least(("tasks", options.tasks, 1), ("episodes", options.episodes, 1), ("seed", options.seed, 0))
+    known = family_with_references(options, options.family, options.variant)
     config = TrainConfig(family=options.family, variant=options.variant, episodes=options.episodes)
     setup = ModelSetup(config, model)
     try:
         result = measure_curve(REINFORCEMENT_LEARNING, setup, {}, Fixed(), options.family, options, progress)
     finally:
         setup.close()
+    result = add_references(result, known, options.reference_trials)
     return {**result, "initialisation": "given", "iteration": None, "protocol": setup.protocol()}

@@ -148,6 +148,7 @@ def _compare(arguments: list[str]) -> int:
         seed=options.seed,
         choose_at=options.choose_at,
         scratch=options.scratch,
+        references=options,
         log=lambda line: print(line, flush=True),
     )
     show_comparison(result, options)

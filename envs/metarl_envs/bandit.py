@@ -11,6 +11,10 @@ from gymnasium import spaces
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.family import known_variant
 from metarl.families.splits import UniformSplits
+from metarl.references.reference import Reference
+from metarl_envs.references.bandits import best_arm, thompson, ucb1, uniform_arm
+from metarl_envs.references.bayes_bandit import MOST_PULLS, optimal_returns
+from metarl_envs.references.gittins import LONGEST_TABLE, gittins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,3 +74,19 @@ class BernoulliBandit(AnalyticFamily):
         chosen = probabilities.gather(-1, action[..., None].long()).squeeze(-1)
         reward = (noise[..., 0] < chosen).to(noise.dtype)
         return state, state, reward, reward >= 0
+
+    def references(self) -> Mapping[str, Reference]:
+        """The best arm, the exact optimum of few pulls, the Gittins index, Thompson sampling, UCB1, random arms."""
+        return {
+            "oracle": Reference("pulls the best arm", best_arm, exact=True, bound=True, knows_task=True),
+            "bayes-optimal": Reference(
+                "dynamic programming over counts, uniform prior", optimal_returns, exact=True, bound=True,
+                most_episodes=MOST_PULLS,
+            ),
+            "gittins": Reference(
+                "finite-horizon Gittins index, uniform prior", gittins, most_episodes=LONGEST_TABLE
+            ),
+            "thompson": Reference("Thompson sampling, uniform prior", thompson),
+            "ucb1": Reference("UCB1 with c = 0.2, one success and one failure of each arm assumed", ucb1),
+            "random": Reference("uniform arms", uniform_arm, exact=True),
+        }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from gymnasium import spaces
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.family import known_variant
 from metarl.families.splits import shared_splits
+from metarl.references.reference import Reference
+from metarl_envs.references.grid import known_goal, optimal_search, sampled_goals, uniform_moves
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,3 +69,21 @@ class GridNavigation(AnalyticFamily):
         reached = (cell == task["goal"]).all(-1)
         reward = torch.where(reached, 1.0, -0.1).to(state.dtype)
         return cell, cell, reward, torch.zeros_like(reached)
+
+    def references(self) -> Mapping[str, Reference]:
+        """The known goal, the optimal search, PSRL and random actions."""
+        return {
+            "oracle": Reference(
+                "goes straight to the known goal", partial(known_goal, horizon=self.horizon),
+                exact=True, bound=True, knows_task=True,
+            ),
+            "bayes-optimal": Reference(
+                "the shortest search, then straight to the goal; uniform prior",
+                partial(optimal_search, horizon=self.horizon), exact=True, bound=True,
+            ),
+            "psrl": Reference(
+                "goes to a goal drawn before each episode from those not ruled out; uniform prior",
+                partial(sampled_goals, goals=np.array(GOALS), horizon=self.horizon),
+            ),
+            "random": Reference("uniform actions", partial(uniform_moves, horizon=self.horizon), exact=True),
+        }  # fmt: skip

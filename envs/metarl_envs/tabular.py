@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,15 @@ from gymnasium import spaces
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.splits import SPLITS, check_split
 from metarl.families.tasks import Tasks
+from metarl.references.reference import Reference
+from metarl_envs.references.tabular import known_mdp, posterior_sampling, uniform_actions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 STATES = 10
 ACTIONS = 5
+OPTIMISTIC_SAMPLES = 10
 
 
 class RandomMDPs:
@@ -78,6 +82,24 @@ class TabularMDP(AnalyticFamily):
         following = (noise[..., :1] > row[..., :-1]).sum(-1)
         reward = mean + torch.special.ndtri(noise[..., 1])
         return following, self._observed(following, noise), reward, torch.zeros_like(following, dtype=torch.bool)
+
+    def references(self) -> Mapping[str, Reference]:
+        """The known MDP, PSRL and optimistic PSRL with the true prior and with that of the published rows, random."""
+        found = {
+            "oracle": Reference(
+                "optimal policy of the known MDP", partial(known_mdp, horizon=self.horizon), exact=True, bound=True,
+                knows_task=True,
+            ),
+            "random": Reference("uniform actions", partial(uniform_actions, horizon=self.horizon), exact=True),
+        }  # fmt: skip
+        for name, samples in (("psrl", 1), ("opsrl", OPTIMISTIC_SAMPLES)):
+            for suffix, mean in (("", 1.0), ("-mean-0", 0.0)):
+                plans = f"{samples} drawn MDPs" if samples > 1 else "a drawn MDP"
+                found[name + suffix] = Reference(
+                    f"plans each episode in {plans}; prior Dirichlet(1), rewards N({mean:g}, 1)",
+                    partial(posterior_sampling, horizon=self.horizon, prior_mean=mean, samples=samples),
+                )
+        return found
 
     def _observed(self, state: Tensor, noise: Tensor) -> Tensor:
         import torch

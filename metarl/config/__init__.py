@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import WhereOptions as WhereOptions
     from metarl.config.evaluation import Evaluation as Evaluation
     from metarl.config.evaluation import FamilyEvaluation as FamilyEvaluation
+    from metarl.config.evaluation import ReferenceOptions as ReferenceOptions
     from metarl.config.memory import MemoryPolicyConfig as MemoryPolicyConfig
     from metarl.config.memory import PpoConfig as PpoConfig
     from metarl.config.memory import Rl2Config as Rl2Config
@@ -101,6 +102,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.config.evaluation": (
             "Evaluation",
             "FamilyEvaluation",
+            "ReferenceOptions",
         ),
         "metarl.config.memory": (
             "MemoryPolicyConfig",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from metarl.config.evaluation import FamilyEvaluation
+from metarl.config.evaluation import FamilyEvaluation, ReferenceOptions
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class EvaluateOptions(FamilyEvaluation):
 
 
 @dataclass(frozen=True)
-class CompareOptions:
+class CompareOptions(ReferenceOptions):
     """Compare adaptation curves of several runs on the same held-out tasks; seeds of one configuration are pooled."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]

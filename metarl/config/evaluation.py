@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceOptions:
+    """References of the family beside the learner."""
+
+    references: bool = False
+    """Measure the family's references as well, and the learner's regret to them."""
+    reference_trials: int = 20
+    """Trials of each task that a simulated reference averages over."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Options of an evaluation on held-out tasks, for any kind of task."""
 
@@ -28,7 +38,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FamilyEvaluation(Evaluation):
+class FamilyEvaluation(ReferenceOptions, Evaluation):
     """Options of an evaluation on a task family."""
 
     family: str | None = None

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from metarl.evaluation.plots import plot_comparison as plot_comparison
     from metarl.evaluation.plots import plot_curves as plot_curves
     from metarl.evaluation.plots import save_figure as save_figure
+    from metarl.evaluation.references import add_references as add_references
+    from metarl.evaluation.references import beside_references as beside_references
+    from metarl.evaluation.references import family_with_references as family_with_references
+    from metarl.evaluation.references import regret as regret
     from metarl.evaluation.tables import print_comparison as print_comparison
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
@@ -51,6 +55,12 @@ __getattr__, __dir__, __all__ = lazy_door(
             "plot_comparison",
             "plot_curves",
             "save_figure",
+        ),
+        "metarl.evaluation.references": (
+            "add_references",
+            "beside_references",
+            "family_with_references",
+            "regret",
         ),
         "metarl.evaluation.tables": (
             "print_comparison",

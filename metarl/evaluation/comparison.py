@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from metarl.config.evaluation import ReferenceOptions
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig
 from metarl.config.toml import flat_mapping
 from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.evaluation.evaluate import evaluate_run
-from metarl.evaluation.statistics import RATE_BOUNDS, pooled, probability_of_improvement
+from metarl.evaluation.references import beside_references, family_with_references
+from metarl.evaluation.statistics import RATE_BOUNDS, pooled, probability_of_improvement, table_of
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.manifest import data_used
@@ -28,6 +30,8 @@ VALIDATION_TASKS = 20
 VALIDATION_EPISODES = 20
 
 MOST_RATES = 12
+
+NO_REFERENCES = ReferenceOptions()
 
 Notice = Callable[[str], None]
 
@@ -163,11 +167,6 @@ def with_chosen_rate(
     return replace(method, inner_lr=best, later_inner_lr=best * ratio, tried=tried)
 
 
-def _table(results: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """An entry of the results of several seeds as (seeds, tasks, points), NaN where it is null."""
-    return np.array([[[np.nan if v is None else v for v in row] for row in result[name]] for result in results])
-
-
 def compare(
     runs: Sequence[Path],
     *,
@@ -181,16 +180,18 @@ def compare(
     kind: ProblemKind = REINFORCEMENT_LEARNING,
     evaluate: Evaluate = evaluate_run,
     validation_budget: Mapping[str, Any] | None = None,
+    references: ReferenceOptions = NO_REFERENCES,
     **budget: Any,
 ) -> dict[str, Any]:
     """Adaptation curves of several methods on the same held-out tasks, as `metarl compare --json` writes them.
 
     `evaluate` measures a run; it is given the options `budget`, as episodes=40, beside those named here.
-    `validation_budget` is what it spends on each rate.
+    `validation_budget` is what it spends on each rate. `references` may ask for those of the family beside the methods.
     """
     if not 1 <= choose_at <= max(steps, 1):
         raise ConfigError(f"--choose-at = {choose_at}; expected a step from 1 to {max(steps, 1)}")
     methods = methods_of(runs, scratch=scratch, kind=kind)
+    known = family_with_references(references, *methods[0].config.task_name())
     entries: list[dict[str, Any]] = []
     scores: dict[str, np.ndarray] = {}
     first: dict[str, Any] = {}
@@ -209,7 +210,7 @@ def compare(
         ]  # fmt: skip
         first = first or results[0]
         ids = first.get("task_ids")
-        per_task = _table(results, "per_task")
+        per_task = table_of(results, "per_task")
         scores[method.label] = per_task
         trained = method.initialisation == "trained"
         entries.append(
@@ -224,7 +225,7 @@ def compare(
                 "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
                 kind.measure: pooled(per_task, kind.average, ids, kind.bounds),
                 **(
-                    {"success": pooled(_table(results, "success_per_task"), "mean", ids, RATE_BOUNDS)}
+                    {"success": pooled(table_of(results, "success_per_task"), "mean", ids, RATE_BOUNDS)}
                     if all("success_per_task" in result for result in results)
                     else {}
                 ),
@@ -242,4 +243,9 @@ def compare(
         "probability_of_improvement": {
             a: {b: probability_of_improvement(last[a], last[b], ids) for b in last if b != a} for a in last
         },
+        **(
+            {}
+            if known is None
+            else {"references": beside_references(known, first, scores, references.reference_trials)}
+        ),
     }

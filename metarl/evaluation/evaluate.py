@@ -18,6 +18,7 @@ from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
+from metarl.evaluation.references import add_references, family_with_references
 from metarl.evaluation.statistics import RATE_BOUNDS, summarise, worse_after_adaptation
 from metarl.families.splits import held_out_generator
 from metarl.families.tasks import number_of_tasks, read_tasks, task_ids
@@ -52,6 +53,7 @@ def evaluate_on_family(
 
     Raises:
         ConfigError: An option is invalid.
+        FamilyError: References are asked for and the family has none.
         RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
     """
     algorithm, config = read_config(run)
@@ -64,7 +66,9 @@ def evaluate_on_family(
         episodes=options.episodes,
         samples_per_step=options.samples_per_step,
     )
-    return evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)
+    known = family_with_references(options, config.family, config.variant)
+    result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)
+    return add_references(result, known, options.reference_trials)
 
 
 def evaluate_as(

@@ -14,7 +14,7 @@ several times in a table is averaged first and counts once. Intervals are two-si
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -231,6 +231,11 @@ def _too_few(tasks: int) -> str:
 
 
 # Entries of results
+
+
+def table_of(results: Sequence[Mapping[str, Any]], name: str) -> Float[ndarray, "seeds tasks points"]:
+    """An entry of the results of several seeds as an array, NaN where it is null."""
+    return np.array([[[np.nan if v is None else v for v in row] for row in result[name]] for result in results])
 
 
 def summarise(

@@ -52,6 +52,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
         "protocol: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["protocol"].items()),
         markup=False,
     )
+    if "references" in result:
+        print_references(result["references"])
 
 
 def print_comparison(result: dict[str, Any]) -> None:
@@ -100,6 +102,66 @@ def print_comparison(result: dict[str, Any]) -> None:
         for other, probability in others.items():
             text = f"P({label} beats {other} after the last step) = {probability['p']:.2f}"
             console.print(f"{text} {_probability_interval(probability)}", markup=False)
+    if "references" in result:
+        print_references(result["references"])
+
+
+def print_references(entry: dict[str, Any]) -> None:
+    """References and learners by episode of a trial, each learner's regret, and what makes them incomparable."""
+    episodes, best = entry["episodes"], entry["best"]
+    shown = list(range(episodes)) if episodes <= STEPS_BESIDE else [0, 1, 2, episodes - 1]
+    table = Table(
+        title=f"mean return of each episode in a trial of {episodes}",
+        caption=Text("\n".join(_what_references_say(entry))),
+        caption_justify="left",
+    )
+    for column in ("", "return is", *(f"episode {k}" for k in shown), "trial", f"regret to {best}"):
+        table.add_column(column, justify="left" if column in ("", "return is") else "right")
+    for row in sorted(entry["rows"], key=lambda row: -row["trial"]):
+        kind = "exact" if row["exact"] else "simulated"
+        table.add_row(row["name"], f"{kind}, bound" if row["bound"] else kind, *_curve_cells(row, shown), "")
+    table.add_section()
+    for label, learner in entry["learners"].items():
+        regret = learner["regret"][best]
+        cell = f"{number_text(regret['mean'])} {_between_ends(regret, 'ci95')}"
+        table.add_row(escape(label), "measured", *_curve_cells(learner, shown), cell)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _curve_cells(curve: dict[str, Any], shown: list[int]) -> list[str]:
+    return [*(number_text(curve["mean"][k]) for k in shown), number_text(curve["trial"])]
+
+
+def _between_ends(summary: dict[str, Any], name: str) -> str:
+    return _between({end: [summary[end]] for end in (f"{name}_low", f"{name}_high")}, name, 0, "[]")
+
+
+def _what_references_say(entry: dict[str, Any]) -> list[str]:
+    """Sentences below the table: rows, intervals, unequal data, bounds that are exceeded, references left out."""
+    lines = [f"{row['name']}: {row['summary']}" for row in entry["rows"]]
+    if any(not row["exact"] for row in entry["rows"]):
+        lines.append(f"simulated: average over {entry['trials']} trials of each task")
+    kinds = dict.fromkeys(learner["regret"][entry["best"]]["interval"] for learner in entry["learners"].values())
+    lines += [f"regret: reference less learner, summed over the trial; {_kind(kind)}" for kind in kinds]
+    data = entry["episodes_per_point"]
+    if data > 1:
+        lines.append(
+            f"unequal data: point k of a learner is the mean of {data} episodes with the same parameters, all of which "
+            "it then adapts to; a reference has a single episode there"
+        )
+    for label, learner in entry["learners"].items():
+        lines += [_above(label, name, learner["regret"][name], data) for name in learner["above"]]
+    lines += [f"left out: {name}, at most {most} episodes" for name, most in entry["left_out"].items()]
+    return lines
+
+
+def _above(label: str, bound: str, regret: dict[str, Any], data: int) -> str:
+    """A warning: a learner above an exact bound was lucky in its episodes, has more data, or was measured wrongly."""
+    excess = f"{label} is above {bound}, an exact bound, by {number_text(-regret['mean'])}"
+    if data > 1:
+        return f"{excess}, with {data} times its data"
+    beyond = regret["ci95_high"] is not None and regret["ci95_high"] < 0
+    return f"{excess}: {'beyond the 95 % interval, so look for a fault' if beyond else 'within the 95 % interval'}"
 
 
 def print_runs(run_statuses: Iterable[RunStatus]) -> None:

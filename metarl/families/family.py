@@ -20,6 +20,7 @@ from metarl.core.errors import EnvironmentFault, FamilyError, MetarlError, neare
 from metarl.families.splits import Splits
 from metarl.families.tasks import Task, Tasks, number_of_tasks, task_at
 from metarl.families.vector import check_number, environment_faults
+from metarl.references.reference import Reference
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -91,6 +92,13 @@ class TaskFamily(ABC):
             FamilyError: The family has no such split.
         """
         return self.splits.sample(n, split, rng)
+
+    def references(self) -> Mapping[str, Reference]:
+        """Exact optima and known policies of the family, by name; a learner is measured against them. Default: none.
+
+        `metarl evaluate RUN --references` shows them beside a run.
+        """
+        return {}
 
     def close(self) -> None:  # noqa: B027 (most families hold nothing)
         """Release resources of the family itself; callers close the environments that they made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -14,6 +15,7 @@ from metarl.families.analytic import AnalyticFamily
 from metarl.families.family import TaskFamily
 from metarl.families.tasks import Task, Tasks, batch_tasks, task_vectors
 from metarl.families.vector import wrapper_of
+from metarl.references.reference import Reference
 
 
 class ObserveTask(TaskFamily):
@@ -57,6 +59,10 @@ class ObserveTask(TaskFamily):
         holder = wrapper_of(env, _ObserveTaskEnv)
         self.family.set_task(holder.env, task)
         holder.task = task
+
+    def references(self) -> Mapping[str, Reference]:
+        """Those of the family."""
+        return self.family.references()
 
     def close(self) -> None:
         """Close the family."""

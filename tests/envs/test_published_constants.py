@@ -14,7 +14,7 @@ from metarl.core.errors import FamilyError
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.registry import load_family, registered
 
-OWN = {"point-direction", "coupled-direction", "rover-direction", "cartpole", "pendulum"}
+OWN = {"point-direction", "coupled-direction", "rover-direction", "t-maze", "cartpole", "pendulum"}
 """Families that nobody published: tested against gymnasium or their own definition."""
 
 NAVIGATION = [

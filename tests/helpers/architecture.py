@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOM_ORDER = (
     ("core",),
-    ("config",),
+    ("config", "references"),
     ("families",),
     ("adaptation",),
     ("rl", "algorithms"),
@@ -53,7 +53,10 @@ BESIDE_DOORS = {
 EVERYWHERE = {("metarl", "__version__"): "the version has one place, which packaging tools read; it imports nothing"}
 """Names that any room may take from above, and why."""
 
-ENVS_MAY_IMPORT = {"metarl.core.errors": "the faults that a family reports"}
+ENVS_MAY_IMPORT = {
+    "metarl.core.errors": "the faults that a family reports",
+    "metarl.references.reference": "what it says of its optimum and of known policies",
+}
 """What families that ship import beside the room `families`, and why."""
 
 
