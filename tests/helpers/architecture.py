@@ -15,6 +15,7 @@ from pathlib import Path
 ROOM_ORDER = (
     ("core",),
     ("config",),
+    ("trials",),
     ("families",),
     ("adaptation",),
     ("rl", "algorithms"),
