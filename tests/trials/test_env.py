@@ -169,6 +169,19 @@ def test_inner_seeds_differ_between_trials_and_episodes():
     assert all(0 <= seed < 2**31 for seed in found)
 
 
+def test_a_reset_in_the_middle_begins_a_whole_trial():
+    """After two of three inner episodes and one step of the third, the next trial has three again, of four steps."""
+    diary = Diary(lengths=[4])
+    env = TrialEnv(diary, horizon=9, episodes=3)
+    env.reset(seed=1)
+    for _ in range(9):
+        act(env)
+    (first, info), answers = whole_trial(env)
+    assert first.tolist() == [0, 4, 0, 0, 0, 0]
+    assert info["inner_episode"] == 0
+    assert [t for t, (*_, info) in enumerate(answers, 1) if info["inner_end"]] == [4, 8, 12]
+
+
 def test_options_go_to_every_inner_reset():
     diary = Diary()
     env = TrialEnv(diary, horizon=100, episodes=2)

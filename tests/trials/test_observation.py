@@ -39,12 +39,12 @@ def test_bounds_are_those_of_the_parts():
     )
 
 
-def test_the_zeros_before_the_first_action_are_within_the_bounds():
-    history = HistoryObservation(spaces.Box(0, 1, (1,)), spaces.Box(2.0, 3.0, (1,), np.float32))
+@pytest.mark.parametrize(("low", "high", "widened"), [(2, 3, (0, 3)), (-3, -2, (-3, 0))])
+def test_the_zeros_before_the_first_action_are_within_the_bounds(low, high, widened):
+    history = HistoryObservation(spaces.Box(0, 1, (1,)), spaces.Box(low, high, (1,), np.float32))
     assert history.start(np.ones(1, np.float32)) in history.space
-    assert history.after(np.ones(1, np.float32), np.array([3.0], np.float32), 0.0, True) in history.space
-    assert history.space.low[1] == 0
-    assert history.space.high[1] == 3
+    assert history.after(np.ones(1, np.float32), np.array([high], np.float32), 0.0, True) in history.space
+    assert (history.space.low[1], history.space.high[1]) == widened
 
 
 @pytest.mark.parametrize(
