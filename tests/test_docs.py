@@ -47,7 +47,11 @@ SMALLER_FEWSHOT = [
 SMALLER_CODE = [
     (r"iterations=\d+", "iterations=1, meta_batch_size=2, episodes=2, validation_tasks=1"),
     (r"tasks=40", "tasks=2"),
+    (r"n_steps=50, batch_size=500", "n_steps=5, batch_size=100, n_epochs=1"),
+    (r"total_timesteps=[\d_]+", "total_timesteps=200"),
 ]
+NEEDED = {"stable-baselines3.md": "stable_baselines3", "trials.md": "sb3_contrib"}
+"""Packages that pages need."""
 
 
 def blocks(page):
@@ -71,8 +75,8 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
-    if page.name == "stable-baselines3.md":
-        pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+    if page.name in NEEDED:
+        pytest.importorskip(NEEDED[page.name], reason=f"{NEEDED[page.name]} is not installed (extra sb3)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     write_archives(tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
@@ -16,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from metarl.core.errors import EnvironmentFault, FamilyError, MetarlError, nearest
+from metarl.core.errors import ConfigError, EnvironmentFault, FamilyError, MetarlError, nearest
 from metarl.families.splits import Splits
 from metarl.families.tasks import Task, Tasks, number_of_tasks, task_at
 from metarl.families.vector import check_number, environment_faults
@@ -70,6 +71,75 @@ class TaskFamily(ABC):
         """
 
         return SyncTaskVectorEnv(self, tasks, episodes)
+
+    def trials(
+        self, task: Task, episodes: int = 4, observe_history: bool = True, render_mode: str | None = None
+    ) -> gymnasium.Env:
+        """One environment whose episode is a trial: several episodes of this task, for learners with memory.
+
+        Args:
+            task: A value of the task space; `set_task` changes it.
+            episodes: Inner episodes of a trial.
+            observe_history: Whether observations are flat and end with the last action, the last reward and the last
+                inner end.
+            render_mode: Render mode of the environment.
+
+        Returns:
+            A `metarl.trials.TrialEnv`, which documents steps, seeds and info.
+
+        Raises:
+            ConfigError: `episodes` is below 1.
+            FamilyError: With `observe_history`, a space has no flat form.
+
+        Example:
+            >>> from metarl.families import load_family
+            >>> env = load_family("bernoulli-bandit").trials({"probabilities": np.array([0, 0, 0, 1, 0])}, episodes=2)
+            >>> env.reset(seed=0)[0].tolist()  # 1 of the bandit, 5 actions, reward, inner end
+            [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+            >>> observation, reward, terminated, _, info = env.step(3)
+            >>> observation.tolist(), terminated, info["inner_episode"]
+            ([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0], False, 1)
+            >>> env.step(3)[2]
+            True
+        """
+        from metarl.trials.env import TrialEnv
+
+        env = self.make(task, render_mode=render_mode)
+        # Bounds may depend on the task, but a learner across tasks needs one space.
+        space = self.observation_space
+        return TrialEnv(env, self.horizon, episodes, observe_history=observe_history, observation_space=space)
+
+    def make_trials_vec(
+        self, tasks: Tasks, trials_per_task: int, episodes: int = 4, observe_history: bool = True
+    ) -> VectorEnv:
+        """A vector environment of tasks x trials_per_task environments of `trials`, in task-major order.
+
+        A sub-environment whose trial ended is reset by the next step (autoreset NEXT_STEP), and keeps its task.
+
+        Args:
+            tasks: A batch of tasks.
+            trials_per_task: Sub-environments of each task.
+            episodes: Inner episodes of a trial.
+            observe_history: As for `trials`.
+
+        Raises:
+            ConfigError: `trials_per_task` or `episodes` is below 1.
+            FamilyError: With `observe_history`, a space has no flat form.
+
+        Example:
+            >>> from metarl.families import load_family
+            >>> family = load_family("navigation2d")
+            >>> tasks = family.sample_tasks(3, "meta-train", np.random.default_rng(0))
+            >>> family.make_trials_vec(tasks, 2).reset(seed=0)[0].shape
+            (6, 6)
+        """
+        if trials_per_task < 1:
+            raise ConfigError(f"trials_per_task = {trials_per_task}; expected a whole number of at least 1")
+        each = [task_at(tasks, task) for task in range(number_of_tasks(tasks)) for _ in range(trials_per_task)]
+        return SyncVectorEnv(
+            [partial(self.trials, task, episodes, observe_history) for task in each],
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+        )
 
     @abstractmethod
     def set_task(self, env: gymnasium.Env, task: Task) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOM_ORDER = (
     ("core",),
-    ("config", "references"),
+    ("config", "references", "trials"),
     ("families",),
     ("adaptation",),
     ("rl", "algorithms"),
