@@ -19,7 +19,7 @@ from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.memory import PpoConfig, Rl2Config
-from metarl.core.collectives import global_num_tasks, mean_over_tasks, sum_over_tasks
+from metarl.core.collectives import global_num_tasks, mean_over_tasks, shared_by_ranks, sum_over_tasks
 from metarl.core.params import Params, State
 from metarl.core.prng import Key
 from metarl.core.timing import Phases
@@ -92,7 +92,7 @@ def meta_step(
                 losses: list[Tensor] = []
 
                 def loss(at: Params) -> Tensor:
-                    losses[:] = ppo_losses(problem.read(at, part, cuts), part, wanted, ppo)  # noqa: B023
+                    losses[:] = ppo_losses(problem.read(shared_by_ranks(at), part, cuts), part, wanted, ppo)  # noqa: B023
                     policy, value, entropy = losses  # noqa: B023
                     return policy + ppo.value_weight * value - ppo.entropy_weight * entropy
 

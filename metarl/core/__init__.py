@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from metarl.core.collectives import global_num_tasks as global_num_tasks
     from metarl.core.collectives import mean_over_tasks as mean_over_tasks
     from metarl.core.collectives import repeat_per_task as repeat_per_task
+    from metarl.core.collectives import shared_by_ranks as shared_by_ranks
     from metarl.core.collectives import sum_over_tasks as sum_over_tasks
     from metarl.core.errors import ConfigError as ConfigError
     from metarl.core.errors import Divergence as Divergence
@@ -73,6 +74,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "global_num_tasks",
             "mean_over_tasks",
             "repeat_per_task",
+            "shared_by_ranks",
             "sum_over_tasks",
         ),
         "metarl.core.errors": (

@@ -37,6 +37,19 @@ def broadcast_to_tasks(theta: Params, tasks: int) -> TaskParams:
     return dict(zip(theta, _Spread.apply(here, tasks, *theta.values()), strict=True))  # type: ignore[no-untyped-call]
 
 
+def shared_by_ranks(theta: Params) -> Params:
+    """theta, for a loss that reads all tasks of this rank with one copy of it; gradients are summed over all ranks.
+
+    Args:
+        theta: Named parameters, without a seed axis.
+
+    Example:
+        >>> shared_by_ranks({"weight": torch.ones(3)})["weight"].shape
+        torch.Size([3])
+    """
+    return {name: value[0] for name, value in broadcast_to_tasks(theta, 1).items()}
+
+
 def repeat_per_task(value: Float[Tensor, "*shape"], tasks: int) -> Float[Tensor, " tasks *rest"]:
     """Repeat each seed's value, of shape (*seeds, *rest), for its tasks; gradients are summed over this rank's tasks.
 

@@ -22,7 +22,7 @@ from metarl.core.params import Params, TaskParams
 from metarl.core.prng import Key, normal, uniform
 from metarl.rl.distributions import Categorical, Distribution, Gaussian
 from metarl.rl.networks import ACTIVATIONS
-from metarl.rl.normalisation import MEAN, normalise, unseen
+from metarl.rl.normalisation import MEAN, VARIANCE, normalise, unseen
 from metarl.rl.policies import GaussianPolicy
 
 GATES = {"gru": 3, "lstm": 4}
@@ -206,7 +206,8 @@ class MemoryPolicy:
     ) -> tuple[Tensor, Tensor]:
         """The embedded observation, and the input of the recurrent layer."""
         if MEAN in theta:
-            stacked = {name: value[None] for name, value in theta.items() if name.startswith(MEAN.rpartition(".")[0])}
+            # Statistics are not learned.
+            stacked = {name: theta[name].detach()[None] for name in (MEAN, VARIANCE)}
             observations = normalise(stacked, observations.flatten(0, -2)[None])[0].reshape(observations.shape)
         read = {"observation": observations, "action": actions, "reward": rewards}
         for name, (_, units) in self.parts.items():

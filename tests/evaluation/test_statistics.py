@@ -500,7 +500,9 @@ def test_the_published_table_has_both_intervals_and_the_worst_seed(compared):
 
     entry = {**pooled(np.random.default_rng(0).normal(9, 1, (3, 10, 4)), "iqm")}
     method = {"label": "MAML", "return": entry, "inner_lr": 0.1, "training_environment_steps": [1e6]}
-    lines = markdown({"methods": [method], "seconds": {"MAML": [1.0]}}, {"published": [1.0, 2.0]}).splitlines()
+    tuning = {"MAML": {"trainings": 18, "seeds": [1000, 1001], "best_at_edge": ["inner"]}}
+    result = {"methods": [method], "seconds": {"MAML": [1.0]}, "tuning": tuning}
+    lines = markdown(result, {"published": [1.0, 2.0]}).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     cells = [
         f"{entry['iqm'][step]:.1f} ({entry['ci95_low'][step]:.1f} to {entry['ci95_high'][step]:.1f}; "
@@ -509,6 +511,7 @@ def test_the_published_table_has_both_intervals_and_the_worst_seed(compared):
         for step in (1, 3)
     ]
     assert all(cell in lines[2] for cell in cells)
+    assert "| 18 trainings, 2 seeds, inner at edge |" in lines[2]
 
 
 def test_the_table_of_reptile_sb3_has_both_intervals_and_the_worst_seed():

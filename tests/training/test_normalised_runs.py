@@ -8,6 +8,7 @@ import torch
 
 import metarl
 from metarl.config.algorithms import MamlConfig, MamlTrpoConfig, PretrainConfig, PrompConfig, ReptileConfig
+from metarl.config.memory import MemoryPolicyConfig, PpoConfig, Rl2Config
 from metarl.config.registry import ALGORITHMS
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.errors import ConfigError, RunError
@@ -29,6 +30,11 @@ SMALL = {
     "policy": PolicyConfig(hidden_sizes=(6,), normalise_observations=True),
 }
 """Episodes that end early, so that some entries are masked."""
+MEMORY = MemoryPolicyConfig(memory_size=6, hidden_sizes=(6,), normalise_observations=True)
+TRIALS = {name: value for name, value in SMALL.items() if name != "samples_per_step"} | {
+    "episodes": 2,
+    "policy": MEMORY,
+}
 CASES = {
     "maml-trpo": ("maml-trpo", MamlTrpoConfig(**SMALL, inner=InnerConfig(lr=0.3, steps=2))),
     "maml": ("maml", MamlConfig(**SMALL, inner=InnerConfig(lr=0.3, learned_lr="per-layer"))),
@@ -41,6 +47,7 @@ CASES = {
     "promp": ("promp", PrompConfig(**SMALL)),
     "reptile": ("reptile", ReptileConfig(**SMALL)),
     "pretrain": ("pretrain", PretrainConfig(**SMALL)),
+    "rl2": ("rl2", Rl2Config(**TRIALS, inner=InnerConfig(steps=1), ppo=PpoConfig(minibatches=2))),
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo")),
     "ordered": ("maml-trpo", MamlTrpoConfig(**SMALL, ordered_sums=True)),
 }
