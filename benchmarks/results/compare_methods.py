@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,9 @@ class Tuned:
     """Rates whose best value lay at the edge of its grid when the trials were used up."""
 
 
+Score = Callable[[Path, TrainConfig], float]
+
+
 def folder(name: str) -> str:
     """The folder name of a method."""
     return name.lower().replace(", ", "-").replace(" ", "-")
@@ -99,8 +102,16 @@ def _silent(line: str) -> None:
     """No line for each rate: a trial prints one line."""
 
 
-def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
-    """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one."""
+def tuned(place: Path, method: Method, suite: Suite, most: int, score: Score = performance_of) -> Tuned:
+    """Search the outer rate at the suite's inner rate, then the inner rate at the best outer one.
+
+    Args:
+        place: Folder of the trials' runs.
+        method: The algorithm, and its configuration at each pair of rates.
+        suite: The family, and the options that all methods share.
+        most: Most trials of a grid.
+        score: Performance of a run on meta-validation tasks.
+    """
     first, *further = suite.tuning_seeds
     known: dict[tuple[float, float], float] = {}
     trainings = 0
@@ -110,7 +121,7 @@ def tuned(place: Path, method: Method, suite: Suite, most: int) -> Tuned:
         trainings += 1
         try:
             run = trained(place, method, suite, (outer, inner), seed)
-            found = performance_of(run, method.configuration(suite, outer, inner))
+            found = score(run, method.configuration(suite, outer, inner))
         except Divergence:
             found = float("-inf")
         print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}, seed {seed}: {found:.2f}", flush=True)
@@ -254,12 +265,17 @@ def make_tables(options: Options) -> None:
 def made_by(options: Options, family: str) -> dict[str, str]:
     """The command of a table, and the commit of the code that made it; "-dirty" where files had changed."""
     rows = " ".join(["--methods", *map(shlex.quote, options.methods)]) if options.methods else ""
+    command = f"python -m benchmarks.results compare-methods --families {family} {rows}".strip()
+    return {"command": command, "commit": commit()}
+
+
+def commit() -> str:
+    """The commit of this code; "-dirty" where files had changed, "unknown" outside a clone."""
     described = subprocess.run(
         ["git", "describe", "--always", "--abbrev=40", "--dirty"],
         cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    command = f"python -m benchmarks.results compare-methods --families {family} {rows}".strip()
-    return {"command": command, "commit": described.stdout.strip() or "unknown"}
+    return described.stdout.strip() or "unknown"
 
 
 def _check_known(option: str, names: Sequence[str], valid: Mapping[str, Any]) -> None:

@@ -34,6 +34,8 @@ class Suite:
     """Adaptation steps after the first take half the rate, as published for 2-D navigation."""
     tunes_inner_lr: bool = True
     """Search for the inner rate of training; the published protocol of 2-D navigation fixes it."""
+    tasks: int = 20
+    """Tasks of each iteration."""
     episodes: int = 20
     samples_per_step: int | None = None
     tuning_seeds: tuple[int, ...] = (1000, 1001, 1002)
@@ -44,12 +46,11 @@ class Suite:
 
     @property
     def transitions(self) -> int:
-        """Environment steps of one collection of data for a meta-batch of 20 tasks."""
+        """Environment steps of one collection of data for a meta-batch."""
         horizon = load_family(self.family, self.variant).horizon
-        return TASKS * (self.samples_per_step or self.episodes * horizon)
+        return self.tasks * (self.samples_per_step or self.episodes * horizon)
 
 
-TASKS = 20
 RELU = PolicyConfig(hidden_sizes=(64, 64), activation="relu", initial_log_std=-0.5)
 TANH = PolicyConfig(hidden_sizes=(64, 64), initial_log_std=-0.5)
 
@@ -89,7 +90,7 @@ def _shared(suite: Suite, inner_lr: float, collections: int, **inner: Any) -> di
         "family": suite.family,
         "variant": suite.variant,
         "iterations": max(1, round(suite.budget / suite.transitions / collections)),
-        "meta_batch_size": TASKS,
+        "meta_batch_size": suite.tasks,
         "episodes": suite.episodes,
         "samples_per_step": suite.samples_per_step,
         "checkpoint_every": 10**9,

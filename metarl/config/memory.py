@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from metarl.config.algorithms import AdamConfig
@@ -91,6 +91,11 @@ class Rl2Config(TrainConfig):
     def has_rate(self) -> bool:
         """False: memory adapts without a learning rate."""
         return False
+
+    def measured(self, episodes: int, samples_per_step: int | None = None) -> Rl2Config:
+        """As for other methods; minibatches are those of training, whatever is measured."""
+        minibatches = min(self.ppo.minibatches, max(episodes, 1))
+        return replace(super().measured(episodes, samples_per_step), ppo=replace(self.ppo, minibatches=minibatches))
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options of gradient adaptation that were changed, and minibatches that would be empty."""

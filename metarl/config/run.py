@@ -6,9 +6,9 @@ Imports no torch, so that a command line is checked before torch is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import reduce
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,15 @@ class TrainConfig(RunConfig):
     def task_name(self) -> tuple[str, str | None]:
         """Family and variant."""
         return self.family, self.variant
+
+    def measured(self, episodes: int, samples_per_step: int | None = None) -> Self:
+        """The configuration that a run is evaluated with.
+
+        Args:
+            episodes: Episodes of each task at each point of the adaptation curve.
+            samples_per_step: Transitions in their place.
+        """
+        return replace(self, episodes=episodes, samples_per_step=samples_per_step)
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Conflicts between options of the policy and of the inner loop."""

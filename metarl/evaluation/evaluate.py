@@ -60,11 +60,9 @@ def evaluate_on_family(
     check_least(("episodes", options.episodes, 1), ("samples-per-step", options.samples_per_step, 1))
     same = options.family is None or options.family == config.family
     config = replace(
-        config,
+        config.measured(options.episodes, options.samples_per_step),
         family=options.family or config.family,
         variant=options.variant or (config.variant if same else None),
-        episodes=options.episodes,
-        samples_per_step=options.samples_per_step,
     )
     known = family_with_references(options, config.family, config.variant)
     result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)

@@ -36,3 +36,12 @@ def test_the_defaults_are_valid_and_have_no_rate():
     validate(Rl2Config())
     assert not Rl2Config().has_rate()
     assert Rl2Config().learner() == "memory"
+
+
+def test_any_number_of_trials_can_be_measured():
+    for episodes in (1, 3, 40):
+        measured = Rl2Config(episodes=8, ppo=PpoConfig(minibatches=8)).measured(episodes)
+        validate(measured)
+        assert (measured.episodes, measured.ppo.minibatches) == (episodes, min(episodes, 8))
+    with pytest.raises(ConfigError, match="--samples-per-step = 100; expected None"):
+        validate(Rl2Config().measured(4, samples_per_step=100))

@@ -25,16 +25,15 @@ def test_the_search_goes_on_until_the_best_is_inside(monkeypatch, tmp_path):
 
     asked: list[int] = []
     monkeypatch.setattr(compare_methods, "finished_run", finished)
-    monkeypatch.setattr(compare_methods, "performance_of", performance)
     suite = SUITES["coupled-direction"]
-    found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=6)
+    found = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=6, score=performance)
     assert found.outer == pytest.approx(0.081)
     assert found.inner == pytest.approx(0.05)
     assert found.at_edge == []
     assert len(found.trials["outer"]) == 6
     # The search has one seed, and its three best trials two more.
     assert (asked.count(1000), asked.count(1001), asked.count(1002)) == (found.trainings - 6, 3, 3)
-    short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=3)
+    short = compare_methods.tuned(tmp_path, methods_on(suite)["MAML"], suite, most=3, score=performance)
     assert short.at_edge == ["outer", "inner"]
 
 
@@ -46,9 +45,10 @@ def test_the_three_best_trials_are_repeated_with_more_seeds(monkeypatch, tmp_pat
         (0.027, 1001): 2.0, (0.027, 1002): 2.0,
     }  # fmt: skip
     monkeypatch.setattr(compare_methods, "finished_run", lambda place, algorithm, config: (config.adam.lr, config.seed))
-    monkeypatch.setattr(compare_methods, "performance_of", lambda run, config: scores[round(run[0], 6), run[1]])
     suite = SUITES["rover-direction"]
-    found = compare_methods.tuned(tmp_path, methods_on(suite)["joint training"], suite, most=5)
+    found = compare_methods.tuned(
+        tmp_path, methods_on(suite)["joint training"], suite, 5, lambda run, config: scores[round(run[0], 6), run[1]]
+    )
     assert found.outer == pytest.approx(0.003)
     assert found.trials["finals"] == {
         "0.009, 0.1": pytest.approx(3.0), "0.003, 0.1": pytest.approx(14 / 3), "0.027, 0.1": pytest.approx(2.0),

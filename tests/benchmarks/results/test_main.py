@@ -58,4 +58,4 @@ def test_an_unknown_option_is_one_line_with_the_nearest(capsys):
 def test_every_script_has_a_name():
     named = {target.partition(":")[0] for target, _ in SCRIPTS.values()}
     files = {path.stem for path in ROOT.glob("benchmarks/results/*.py")}
-    assert files - named == {"__init__", "__main__", "finished_run", "methods"}
+    assert files - named == {"__init__", "__main__", "finished_run", "in_context", "methods"}
