@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metarl.evaluation.references import beside_references as beside_references
     from metarl.evaluation.references import family_with_references as family_with_references
     from metarl.evaluation.references import regret as regret
+    from metarl.evaluation.statistics import pooled as pooled
     from metarl.evaluation.tables import print_comparison as print_comparison
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
@@ -62,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "family_with_references",
             "regret",
         ),
+        "metarl.evaluation.statistics": ("pooled",),
         "metarl.evaluation.tables": (
             "print_comparison",
             "print_evaluation",

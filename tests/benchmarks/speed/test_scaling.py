@@ -16,9 +16,9 @@ def test_what_two_processes_exchange_is_a_matter_of_parameters():
     found = scaling.run(scaling.Arrangement(2, 1, 3), options)
     bytes_sent, value = found["exchanged_bytes"], 4
     assert bytes_sent["adapt"] == 0
-    assert bytes_sent["gradient"] == value * (PARAMETERS + 2) + 8  # the loss with the number of tasks, and that again
-    products = 1 + 2 * 10 + 2  # one when the thinned pull-back is recorded, ten for each with all data
-    assert bytes_sent["curvature"] == value * products * PARAMETERS + 8
+    assert bytes_sent["gradient"] == value * (PARAMETERS + 2)  # the loss with the number of tasks
+    products = 1 + 10  # one when the pull-back is recorded, and the steps of conjugate gradients
+    assert bytes_sent["curvature"] == value * products * PARAMETERS + 2 * 8  # with the number of tasks
     assert bytes_sent["line_search"] == 4 * value * (1 + found["rescalings"] + found["backtracks"])
     assert bytes_sent["state"] == value * PARAMETERS + 8  # with the number of transitions
     assert len(found["seconds"]) == 1
