@@ -1,7 +1,7 @@
 """Grid navigation as in VariBAD (Zintgraf et al. 2020): the table of docs/memory.md.
 
-A trial has four episodes of 15 steps. The authors show curves and no figures; the optimum is known in closed form, 37.21
-over four episodes. Their RL2 trains for 20M environment steps.
+A trial has four episodes of 15 steps. The authors show curves and no figures. The optimum is known in closed form:
+37.21 over four episodes. Their RL2 trains for 20M environment steps.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def test_the_table_is_made(tmp_path, monkeypatch, capsys):
 
 def test_an_unknown_setting_is_named(tmp_path):
     options = Duan16(out=tmp_path, settings=("bandit-n10-k6",))
-    with pytest.raises(ConfigError, match="--settings = bandit-n10-k6: unknown .*; did you mean 'bandit-n10-k5'"):
+    with pytest.raises(ConfigError, match=r"--settings = bandit-n10-k6: unknown .*; did you mean 'bandit-n10-k5'"):
         make_tables("duan16", SETTINGS, options)
 
 
