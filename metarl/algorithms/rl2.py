@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from metarl.adaptation.adapter import Adapter
 from metarl.adaptation.collect import collect_adaptation
@@ -29,11 +30,37 @@ SEEDS_AXIS = False
 """Seeds train one after another: they share no parameters that one recurrent layer could read."""
 
 
+FADING = 0.9
+"""Weight of the returns of the last iteration beside those of this one."""
+
+ROUNDING = 1e-12
+"""A variance below this fraction of the mean square counts as rounding."""
+
+
+class Units(NamedTuple):
+    """What the value function's output is measured in: return = mean + scale * output.
+
+    A value is the return that is left of a trial, so most of it follows from the step. Adam moves outputs by steps of
+    one size, whatever their scale; where the network had to represent that part as well, these steps were larger than
+    the differences between actions.
+    """
+
+    mean: Float[Tensor, " steps"] | float
+    """Mean return at each step of the trial."""
+    scale: Float[Tensor, ""] | float
+    """Standard deviation around it."""
+
+
+RAW = Units(0.0, 1.0)
+"""Values are returns."""
+
+
 class Targets(NamedTuple):
     """What PPO's losses compare with, at every step."""
 
     advantages: Float[Tensor, "tasks trials steps"]
     returns: Float[Tensor, "tasks trials steps"]
+    """In `Units`, as the values."""
     values: Float[Tensor, "tasks trials steps"]
     """Values at the parameters that collected the trials."""
 
@@ -43,9 +70,9 @@ class Targets(NamedTuple):
 
 
 def initial_state(theta: Params, config: Rl2Config) -> State:
-    """theta, Adam's moments, and the scale of rewards after no steps."""
-    scale = {name: torch.zeros((), dtype=torch.float64) for name in ("steps", "squares")}
-    return adam_state(theta) | {"rewards": scale}
+    """theta, Adam's moments, and the statistics of returns after no steps."""
+    none = torch.zeros(0, dtype=torch.float64)
+    return adam_state(theta) | {"returns": {"steps": none, "sums": none.clone(), "squares": none.clone()}}
 
 
 def meta_step(
@@ -60,7 +87,7 @@ def meta_step(
     """Collect trials of every task, then `epochs` passes of Adam steps on PPO's losses over minibatches of trials.
 
     Args:
-        state: theta, Adam's moments, and the scale of rewards.
+        state: theta, Adam's moments, and the statistics of returns.
         problem: Collects the episodes and reads trials.
         tasks: The meta-batch, or this rank's share of it.
         key: Position of the random numbers.
@@ -78,8 +105,9 @@ def meta_step(
         trials = problem.joined([*data.supports, data.query])
         chunks = None if ppo.chunk is None else problem.chunks(theta, trials, ppo.chunk)
         before = problem.read(theta, trials, chunks)
-        scale = reward_scale(state["rewards"], trials, config.gamma) if ppo.normalise_rewards else state["rewards"]
-        targets = targets_of(trials, before, config, _divisor(scale) if ppo.normalise_rewards else 1.0)
+        statistics = updated(state["returns"], trials, config.gamma)
+        units = value_units(statistics, trials.mask.shape[-1]) if ppo.normalise_returns else RAW
+        targets = targets_of(trials, before, config, units)
 
     with phase("gradient"):
         moments = AdamState.from_params(state["optimiser"], theta)
@@ -111,27 +139,41 @@ def meta_step(
         "entropy": means[2],
         "gradient_norm": size,
     }
-    found = {"theta": theta | data.carried, "optimiser": moments.to_params(), "rewards": scale}
+    found = {"theta": theta | data.carried, "optimiser": moments.to_params(), "returns": statistics}
     return found, to_metrics(metrics, phase)
 
 
-def reward_scale(before: Params, trials: Trials, gamma: float) -> Params:
-    """Number of steps so far, and the sum over them of the squared discounted returns to the trial's end."""
-    squares = (_discounted(trials.rewards, gamma).square() * trials.mask).sum((1, 2))
-    steps = trials.mask.sum((1, 2))
-    return {
-        "steps": before["steps"] + sum_over_tasks(steps).double(),
-        "squares": before["squares"] + sum_over_tasks(squares.double()),
-    }
+def updated(before: Params, trials: Trials, gamma: float) -> Params:
+    """Sums over steps, returns and squared returns at each step of the trial, in which older iterations fade.
+
+    A return is the discounted sum of rewards to the trial's end.
+
+    Args:
+        before: The sums of earlier iterations, of the longest trial so far.
+        trials: The trials of this iteration.
+        gamma: Discount factor.
+    """
+    mask = trials.mask.double()
+    returns = _discounted(trials.rewards * trials.mask, gamma) * mask
+    length = max(len(before["steps"]), mask.shape[-1])
+
+    def added(name: str, values: Tensor) -> Tensor:
+        now = sum_over_tasks(values.sum(1)).cpu()
+        return FADING * pad(before[name].cpu(), (0, length - len(before[name]))) + pad(now, (0, length - len(now)))
+
+    return {name: added(name, v) for name, v in {"steps": mask, "sums": returns, "squares": returns.square()}.items()}
 
 
-def _divisor(scale: Params) -> Tensor:
-    """Root mean square of the discounted returns; one where all are zero."""
-    mean = scale["squares"] / scale["steps"]
-    return torch.where(mean > 0, mean, 1.0).sqrt()
+def value_units(statistics: Params, steps: int) -> Units:
+    """Mean return at each step of the trial, and the standard deviation around these means; one where it is zero."""
+    number, sums, squares = (statistics[name] for name in ("steps", "sums", "squares"))
+    mean = sums / number.clamp(min=torch.finfo(number.dtype).tiny)
+    variance = ((squares - sums * mean).sum() / number.sum()).clamp(min=0)
+    negligible = variance <= ROUNDING * squares.sum() / number.sum()
+    return Units(mean[:steps], torch.where(negligible, 1.0, variance).sqrt())
 
 
-def targets_of(trials: Trials, before: Reading, config: Rl2Config, divisor: Tensor | float) -> Targets:
+def targets_of(trials: Trials, before: Reading, config: Rl2Config, units: Units) -> Targets:
     """Advantages (Schulman et al. 2016, equation 16) and returns of every step, through the ends of episodes.
 
     A trial has no value after its end: it is the horizon of the objective. Advantages are standardised over all steps
@@ -141,18 +183,18 @@ def targets_of(trials: Trials, before: Reading, config: Rl2Config, divisor: Tens
         trials: The trials.
         before: What the policy that collected them makes of them.
         config: Discount factor and lambda.
-        divisor: Divides the rewards.
+        units: What values are measured in.
     """
     mask = trials.mask.to(before.values.dtype)
-    values = before.values * mask
+    mean, scale = (torch.as_tensor(part).to(mask) for part in units)
+    values = (mean + scale * before.values) * mask
     following = torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], -1)
-    rewards = trials.rewards / torch.as_tensor(divisor, dtype=values.dtype)
-    deltas = (rewards + config.gamma * following - values) * mask
+    deltas = (trials.rewards + config.gamma * following - values) * mask
     advantages = _discounted(deltas, config.gamma * config.gae_lambda) * mask
     steps = sum_over_tasks(mask.sum((1, 2)))
     centred = (advantages - sum_over_tasks(advantages.sum((1, 2))) / steps) * mask
     deviation = (sum_over_tasks(centred.square().sum((1, 2))) / steps).sqrt()
-    return Targets(centred / (deviation + 1e-8), advantages + values, values)
+    return Targets(centred / (deviation + 1e-8), (advantages + values - mean) / scale * mask, before.values * mask)
 
 
 def _discounted(values: Float[Tensor, "tasks trials steps"], discount: float) -> Float[Tensor, "tasks trials steps"]:

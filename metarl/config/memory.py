@@ -64,8 +64,9 @@ class PpoConfig:
     """Weight of the entropy bonus."""
     max_gradient_norm: float = 0.5
     """Norm to which gradients are clipped."""
-    normalise_rewards: bool = True
-    """Divide rewards by the root mean square of the discounted returns of all iterations so far."""
+    normalise_returns: bool = True
+    """The value function predicts how far the return is from its running mean at that step of the trial, in running
+    standard deviations."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class TrialLearning(ReinforcementLearning):
         """Trials from their episodes, with the steps of all episodes in one row and no gaps."""
         mask = torch.cat([part.mask for part in episodes], 2)
         order = torch.argsort(mask.to(torch.int8), dim=2, descending=True, stable=True)
-        order = order[..., : int(mask.sum(2).max())]
+        (length,) = all_reduce_max(int(mask.sum(2).max()))
+        order = order[..., :length]
 
         def in_order(parts: Sequence[Tensor]) -> Tensor:
             whole = torch.cat(list(parts), 2)

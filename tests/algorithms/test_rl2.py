@@ -44,9 +44,9 @@ def test_returns_run_through_inner_ends_and_stop_at_the_end_of_the_trial():
     trials = trials_of([[[1, 2, 3, 4], [5, 6, 7, 9]]], [[[1, 1, 1, 1], [1, 1, 1, 0]]], [[[0, 1, 0, 1], [1, 0, 1, 0]]])
     values = [[[1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 3.0, 50.0]]]
     config = Rl2Config(gamma=0.5, gae_lambda=0.5)
-    found = rl2.targets_of(trials, reading(values), config, 2.0)
-    # Rewards are halved. Errors: r + gamma v' - v, with a value of zero after the trial.
-    errors = [[0.5 + 0 - 1, 1 + 1 - 0, 1.5 + 0.5 - 2, 2 - 1], [2.5 + 0.5 - 0, 3 + 1.5 - 1, 3.5 - 3]]
+    found = rl2.targets_of(trials, reading(values), config, rl2.RAW)
+    # Errors: r + gamma v' - v, with a value of zero after the trial.
+    errors = [[1 + 0 - 1, 2 + 1 - 0, 3 + 0.5 - 2, 4 - 1], [5 + 0.5 - 0, 6 + 1.5 - 1, 7 - 3]]
     expected = []
     for row in errors:
         sums = [0.0]
@@ -83,13 +83,46 @@ def test_losses_by_hand():
     assert float(entropy) == pytest.approx(2.0)
 
 
-def test_the_scale_of_rewards_is_a_mean_over_all_iterations():
-    zero = {name: torch.zeros((), dtype=torch.float64) for name in ("steps", "squares")}
-    first = rl2.reward_scale(zero, trials_of([[[1, 2]]], [[[1, 1]]]), 0.5)  # returns 2, 2
-    assert float(rl2._divisor(first)) == pytest.approx(2.0)
-    second = rl2.reward_scale(first, trials_of([[[0, 6]], [[8, 0]]], [[[1, 1]], [[1, 0]]]), 0.5)  # returns 3, 6; 8
-    assert float(rl2._divisor(second)) == pytest.approx(((4 + 4 + 9 + 36 + 64) / 5) ** 0.5)
-    assert float(rl2._divisor(rl2.reward_scale(zero, trials_of([[[0, 0]]], [[[1, 1]]]), 0.5))) == 1.0
+def test_values_are_measured_from_the_mean_return_of_their_step():
+    """Returns 2, 2 in the first iteration, with gamma = 1/2; then 3, 6 and, of a shorter trial, 8."""
+    none = {name: torch.zeros(0, dtype=torch.float64) for name in ("steps", "sums", "squares")}
+    first = rl2.updated(none, trials_of([[[1, 2]]], [[[1, 1]]]), 0.5)
+    assert rl2.value_units(first, 2).mean.tolist() == [2.0, 2.0]
+    assert float(rl2.value_units(first, 2).scale) == 1.0
+    second = rl2.updated(first, trials_of([[[0, 6]], [[8, 0]]], [[[1, 1]], [[1, 0]]]), 0.5)
+    mean = [(0.9 * 2 + 3 + 8) / 2.9, (0.9 * 2 + 6) / 1.9]
+    units = rl2.value_units(second, 2)
+    assert units.mean.tolist() == pytest.approx(mean)
+    spread = 0.9 * (2 - mean[0]) ** 2 + (3 - mean[0]) ** 2 + (8 - mean[0]) ** 2
+    spread += 0.9 * (2 - mean[1]) ** 2 + (6 - mean[1]) ** 2
+    assert float(units.scale) == pytest.approx((spread / 4.8) ** 0.5)
+
+
+def test_statistics_grow_with_the_longest_trial():
+    none = {name: torch.zeros(0, dtype=torch.float64) for name in ("steps", "sums", "squares")}
+    long = rl2.updated(none, trials_of([[[1, 1, 1]]], [[[1, 1, 1]]]), 1.0)
+    short = rl2.updated(long, trials_of([[[5]]], [[[1]]]), 1.0)
+    assert short["steps"].tolist() == pytest.approx([1.9, 0.9, 0.9])
+    assert rl2.value_units(short, 1).mean.tolist() == pytest.approx([(0.9 * 3 + 5) / 1.9])
+
+
+def test_equal_returns_have_no_scale():
+    none = {name: torch.zeros(0, dtype=torch.float64) for name in ("steps", "sums", "squares")}
+    for reward in (0.0, 0.1):
+        found = rl2.updated(none, trials_of([[[reward, reward]] * 3], [[[1, 1]] * 3]), 0.9)
+        assert float(rl2.value_units(found, 2).scale) == 1.0
+
+
+def test_units_change_no_advantage():
+    """Outputs (v - mean) / scale are the values 1, 0, 2, 1; targets come back in the same units."""
+    trials = trials_of([[[1, 2, 3, 4]]], [[[1, 1, 1, 1]]])
+    values = torch.tensor([[[1.0, 0.0, 2.0, 1.0]]], dtype=torch.float64)
+    config = Rl2Config(gamma=0.5, gae_lambda=0.5)
+    raw = rl2.targets_of(trials, reading(values.tolist()), config, rl2.RAW)
+    units = rl2.Units(torch.tensor([3.0, 1.0, 0.0, 7.0]), torch.tensor(2.0))
+    found = rl2.targets_of(trials, reading(((values - units.mean) / 2).tolist()), config, units)
+    torch.testing.assert_close(found.advantages, raw.advantages)
+    torch.testing.assert_close(found.returns, (raw.returns - units.mean) / 2)
 
 
 def rl2_setup(config):
@@ -138,13 +171,13 @@ def test_a_step_is_that_of_a_loop_over_ragged_trials(memory):
     config = Rl2Config(
         episodes=2, gamma=0.9, inner=InnerConfig(steps=2), adam=AdamConfig(lr=0.01, decay="none"),
         policy=MemoryPolicyConfig(memory=memory, memory_size=4, hidden_sizes=(3,)),
-        ppo=PpoConfig(epochs=2, minibatches=1, normalise_rewards=False, max_gradient_norm=1e9),
+        ppo=PpoConfig(epochs=2, minibatches=1, normalise_returns=False, max_gradient_norm=1e9),
     )  # fmt: skip
     policy, problem, theta = rl2_setup(config)
     episodes = [one.data for _, one in adapt(problem, theta, TASKS, Key(5), MemoryAdapter(), 2)]
     trials = problem.joined(episodes)
     with torch.no_grad():
-        targets = rl2.targets_of(trials, problem.read(theta, trials), config, 1.0)
+        targets = rl2.targets_of(trials, problem.read(theta, trials), config, rl2.RAW)
     expected, moments = theta, AdamState.zero(theta)
     for _ in range(2):
         leaves = {name: value.clone().requires_grad_() for name, value in expected.items()}
