@@ -145,6 +145,7 @@ def _compare(arguments: list[str]) -> int:
         tasks=options.tasks,
         episodes=options.episodes,
         steps=options.steps,
+        adaptation_budget=options.adaptation_budget,
         seed=options.seed,
         choose_at=options.choose_at,
         scratch=options.scratch,

@@ -53,6 +53,8 @@ class FewShot(ABC):
     model: Model
     splits: Splits
     task_space: spaces.Dict
+    adapts_to_measured = False
+    """Query examples are measured, and support examples adapted to."""
 
     def __init__(self, config: FewShotConfig) -> None:
         self.config = config

@@ -42,6 +42,8 @@ class Setup(Protocol):
     model: Model
     splits: Splits
     task_space: spaces.Dict
+    adapts_to_measured: bool
+    """Whether the data that an evaluation measures at a point is the data of the next adaptation step."""
 
     def sample_tasks(self, n: int, split: str, rng: np.random.Generator) -> Tasks:
         """Draw n tasks of a split."""

@@ -75,6 +75,8 @@ class CompareOptions(ReferenceOptions):
     """Episodes of each task before and after every step."""
     steps: int = 3
     """Adaptation steps."""
+    adaptation_budget: int | None = None
+    """Environment steps of a new task, in place of --steps: each method takes as many steps as they allow."""
     seed: int = 1
     """Chooses the tasks and governs the episodes."""
     choose_at: int = 1

@@ -16,11 +16,12 @@ from metarl.config.evaluation import ReferenceOptions
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig
 from metarl.config.toml import flat_mapping
+from metarl.config.validation import check_least
 from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
-from metarl.evaluation.evaluate import evaluate_run
-from metarl.evaluation.references import beside_references, family_with_references
-from metarl.evaluation.statistics import RATE_BOUNDS, pooled, probability_of_improvement, table_of
+from metarl.evaluation.evaluate import evaluate_run, granted_steps
+from metarl.evaluation.references import Learner, by_length, episodes_per_point, family_with_references
+from metarl.evaluation.statistics import RATE_BOUNDS, pooled, probability_of_improvement, table_of, while_adapting
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.manifest import data_used
@@ -167,12 +168,41 @@ def with_chosen_rate(
     return replace(method, inner_lr=best, later_inner_lr=best * ratio, tried=tried)
 
 
+MOST_BUDGETS = 8
+"""Rows of a table over environment steps."""
+
+
+def common_axis(used: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Where methods of different granularity meet: at most eight budgets, and each method's point there, for JSON.
+
+    Args:
+        used: Data of the new task that each method has used at each of its points.
+
+    Returns:
+        `budgets`, and under `points` for each method the last point that it has reached with each budget; null beyond
+        its last point.
+
+    Example:
+        >>> common_axis({"memory": [0, 10, 20, 30], "gradient": [0, 20]})
+        {'budgets': [0, 10, 20, 30], 'points': {'memory': [0, 1, 2, 3], 'gradient': [0, 0, 1, None]}}
+    """
+    union = sorted(set().union(*used.values()))
+    chosen = np.unique(np.linspace(0, len(union) - 1, min(len(union), MOST_BUDGETS)).round().astype(int))
+    budgets = [union[place] for place in chosen]
+
+    def points(reached: Sequence[int]) -> list[int | None]:
+        return [None if b > reached[-1] else int(np.searchsorted(reached, b, "right")) - 1 for b in budgets]
+
+    return {"budgets": budgets, "points": {label: points(reached) for label, reached in used.items()}}
+
+
 def compare(
     runs: Sequence[Path],
     *,
     split: str = "meta-test",
     tasks: int = 40,
     steps: int = 3,
+    adaptation_budget: int | None = None,
     seed: int = 1,
     choose_at: int = 1,
     scratch: bool = False,
@@ -187,22 +217,29 @@ def compare(
 
     `evaluate` measures a run; it is given the options `budget`, as episodes=40, beside those named here.
     `validation_budget` is what it spends on each rate. `references` may ask for those of the family beside the methods.
+    With `adaptation_budget`, environment steps of a new task, each method takes as many steps as this allows.
     """
+    if adaptation_budget is not None:
+        check_least(("adaptation-budget", adaptation_budget, 1))
     if not 1 <= choose_at <= max(steps, 1):
         raise ConfigError(f"--choose-at = {choose_at}; expected a step from 1 to {max(steps, 1)}")
     methods = methods_of(runs, scratch=scratch, kind=kind)
     known = family_with_references(references, *methods[0].config.task_name())
     entries: list[dict[str, Any]] = []
     scores: dict[str, np.ndarray] = {}
+    learners: dict[str, Learner] = {}
     first: dict[str, Any] = {}
     ids: list[int] | None = None
     for method in methods:
         method = with_chosen_rate(
             method, at_step=choose_at, seed=seed, log=log, evaluate=evaluate, budget=validation_budget
         )
+        taken = steps
+        if adaptation_budget is not None:
+            taken = _steps_within(method, adaptation_budget, choose_at, budget)
         results = [
             evaluate(
-                run, split=split, tasks=tasks, steps=steps, inner_lr=method.inner_lr,
+                run, split=split, tasks=tasks, steps=taken, inner_lr=method.inner_lr,
                 later_inner_lr=method.later_inner_lr, seed=seed, initialisation=method.initialisation,
                 **budget,
             )
@@ -212,6 +249,9 @@ def compare(
         ids = first.get("task_ids")
         per_task = table_of(results, "per_task")
         scores[method.label] = per_task
+        adapts_to_measured = all("while_adapting" in result for result in results)
+        if known is not None and adapts_to_measured:
+            learners[method.label] = Learner(per_task, episodes_per_point(results[0], known.horizon))
         trained = method.initialisation == "trained"
         entries.append(
             {
@@ -225,6 +265,11 @@ def compare(
                 "rates_tried": {f"{rate:g}": finite_list([value])[0] for rate, value in method.tried.items()},
                 kind.measure: pooled(per_task, kind.average, ids, kind.bounds),
                 **(
+                    {"while_adapting": pooled(while_adapting(per_task), kind.average, ids, kind.bounds)}
+                    if adapts_to_measured
+                    else {}
+                ),
+                **(
                     {"success": pooled(table_of(results, "success_per_task"), "mean", ids, RATE_BOUNDS)}
                     if all("success_per_task" in result for result in results)
                     else {}
@@ -237,15 +282,27 @@ def compare(
         **{name: first[name] for name in measured},
         **({"episodes_per_step": first["episodes_per_step"]} if "episodes_per_step" in first else {}),
         "distinct_tasks": len(set(ids or range(first["tasks"]))),
-        "steps": steps,
+        "steps": max(len(entry[kind.measure]["mean"]) for entry in entries) - 1,
         "rates_chosen_at_step": choose_at,
         "methods": entries,
+        "common_axis": common_axis({entry["label"]: entry[f"adaptation_{kind.unit}"] for entry in entries}),
         "probability_of_improvement": {
             a: {b: probability_of_improvement(last[a], last[b], ids) for b in last if b != a} for a in last
         },
-        **(
-            {}
-            if known is None
-            else {"references": beside_references(known, first, scores, references.reference_trials)}
-        ),
+        **({} if known is None else {"references": by_length(known, first, learners, references.reference_trials)}),
     }
+
+
+def _steps_within(method: Method, budget: int, choose_at: int, options: Mapping[str, Any]) -> int:
+    """Adaptation steps for which a method is granted at most that many environment steps of a new task.
+
+    Raises:
+        ConfigError: They are fewer than the step for which rates are chosen.
+    """
+    granted = granted_steps(method.runs[0], **options)
+    if budget // granted < choose_at:
+        raise ConfigError(
+            f"--adaptation-budget = {budget}; expected at least {granted * choose_at}, which {method.label} uses up to "
+            f"step {choose_at}"
+        )
+    return budget // granted

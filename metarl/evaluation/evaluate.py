@@ -13,13 +13,14 @@ from metarl.adaptation.setup import Setup
 from metarl.config.evaluation import Evaluation, FamilyEvaluation
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig
+from metarl.config.sb3 import Sb3Config
 from metarl.config.validation import check_least, check_rates
 from metarl.core.errors import ConfigError
 from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.evaluation.references import add_references, family_with_references
-from metarl.evaluation.statistics import RATE_BOUNDS, summarise, worse_after_adaptation
+from metarl.evaluation.statistics import RATE_BOUNDS, summarise, while_adapting, worse_after_adaptation
 from metarl.families.splits import held_out_generator
 from metarl.families.tasks import number_of_tasks, read_tasks, task_ids
 from metarl.runs.checkpoint import load_selected
@@ -64,9 +65,23 @@ def evaluate_on_family(
         family=options.family or config.family,
         variant=options.variant or (config.variant if same else None),
     )
+    if options.references and isinstance(config, Sb3Config):
+        raise ConfigError("--references: not for Stable-Baselines3, whose learners collect episodes of their own")
     known = family_with_references(options, config.family, config.variant)
     result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)
     return add_references(result, known, options.reference_trials)
+
+
+def granted_steps(run: Path, **options: Any) -> int:
+    """Environment steps of a task that a run is granted before its first adaptation step.
+
+    Args:
+        run: The run directory.
+        options: Options of the evaluation, as `episodes`.
+    """
+    algorithm, config = read_config(run)
+    with assemble(algorithm, config.measured(options["episodes"])) as parts:
+        return int(parts.setup.budget(1)["environment_steps"][1])
 
 
 def evaluate_as(
@@ -167,6 +182,11 @@ def measure_curve(
         "task_ids": ids,
         kind.measure: summarise(per_task, kind.average, ids, kind.bounds),
         "per_task": [finite_list(row) for row in per_task],
+        **(
+            {"while_adapting": summarise(while_adapting(per_task), kind.average, ids, kind.bounds)}
+            if setup.adapts_to_measured
+            else {}
+        ),
         **_successes(curve, ids),
         "worse_after_adaptation": worse_after_adaptation(per_task),
     }

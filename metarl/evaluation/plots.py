@@ -43,23 +43,34 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
 
 def plot_comparison(result: dict[str, Any], path: Path) -> None:
-    """Score against adaptation steps, and against all data, training included: a line a method."""
-    figure = new_figure(13, 4.5)
-    by_step, by_data = figure.subplots(1, 2, sharey=True)
+    """Score against data of the new task, after and while adapting to it, and against all data: a line a method."""
     measure, unit, average = result["measure"], result["unit"], result["average"]
-    for method in result["methods"]:
-        steps = list(range(result["steps"] + 1))
+    during = any("while_adapting" in method for method in result["methods"])
+    figure = new_figure(18 if during else 13, 4.5)
+    panels = figure.subplots(1, 3 if during else 2, sharey=True)
+    after, everything = panels[0], panels[-1]
+    for place, method in enumerate(result["methods"]):
+        used = method[f"adaptation_{unit}"]
         trained = sum(method[f"training_{unit}"]) / len(method["runs"])
-        _draw_curve(by_step, steps, method[measure], average, method["label"])
-        _draw_curve(by_data, [trained + used for used in method[f"adaptation_{unit}"]], method[measure], average, None)
-        by_step.set_xticks(steps)
-    by_step.set_xlabel("adaptation step")
-    by_data.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
-    by_data.set_xscale("symlog", linthresh=1000)
-    by_data.set_xlim(left=0)
-    by_step.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGE_LABELS[average]} over tasks, mean over seeds)")
+        _draw_curve(after, used, method[measure], average, method["label"], place)
+        if "while_adapting" in method:
+            curve = {name: v[1:] for name, v in method["while_adapting"].items() if isinstance(v, list)}
+            _draw_curve(panels[1], used[1:], curve, average, None, place)
+        _draw_curve(everything, [trained + steps for steps in used], method[measure], average, None, place)
+    of_task = unit.replace("_", " ") + " of the new task"
+    after.set_xlabel(f"{of_task}\nscore after adapting to them")
+    if during:
+        panels[1].set_xlabel(f"{of_task}\nscore while adapting, average of all episodes used")
+    granularities = [method[f"adaptation_{unit}"][1] for method in result["methods"] if result["steps"]]
+    if granularities and max(granularities) > 30 * min(granularities):
+        for axes in panels[:-1]:
+            axes.set_xscale("symlog", linthresh=min(granularities))
+    everything.set_xlabel(f"{unit.replace('_', ' ')}, training and adaptation")
+    everything.set_xscale("symlog", linthresh=1000)
+    everything.set_xlim(left=0)
+    after.set_ylabel(f"{measure.replace('_', ' ')} ({AVERAGE_LABELS[average]} over tasks, mean over seeds)")
     figure.legend(loc="outside right center", fontsize=8)
-    for axes in (by_step, by_data):
+    for axes in panels:
         axes.grid(alpha=0.3)
     kinds = dict.fromkeys(method[measure]["interval"] for method in result["methods"])
     title = f"{result['family']} {result['variant'] or ''}, {result['split']}"
@@ -76,11 +87,15 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _draw_curve(axes: Any, places: list[Any], curve: dict[str, Any], average: str, label: str | None) -> None:
+def _draw_curve(
+    axes: Any, places: list[Any], curve: dict[str, Any], average: str, label: str | None, number: int | None = None
+) -> None:
+    """A curve with its band; its colour is that of its number, the same in every panel."""
     values = [float("nan") if v is None else v for v in curve[average]]
+    number = len(axes.lines) if number is None else number
     # Ten colours, then the same ones dashed.
-    style = "-" if len(axes.lines) < 10 else "--"
-    (line,) = axes.plot(places, values, style, marker="o", markersize=4, label=label)
+    style = "-" if number < 10 else "--"
+    (line,) = axes.plot(places, values, style, marker="o", markersize=4, label=label, color=f"C{number % 10}")
     if all(v is not None for v in (*curve["ci95_low"], *curve["ci95_high"])):
         axes.fill_between(places, curve["ci95_low"], curve["ci95_high"], alpha=0.2, color=line.get_color())
 

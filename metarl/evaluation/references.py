@@ -1,15 +1,17 @@
 """Learners beside the references of their family: returns of each episode of a trial, and regret.
 
-A trial of K = steps + 1 episodes is compared with the K points of an adaptation curve. The regret of a learner to a
-reference is the sum over the episodes of the reference's return less the learner's, for the same tasks.
+A learner's trial is all episodes of its adaptation curve: each point has one or several, all of which it adapts to
+before the next point. References play trials of as many episodes. The regret of a learner to a reference is the sum
+over the episodes of the reference's return less the learner's, for the same tasks: the return while adapting counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -62,38 +64,72 @@ def add_references(result: dict[str, Any], family: TaskFamily | None, trials: in
     """
     if family is None:
         return result
-    scores = {LEARNER: table_of([result], "per_task")}
-    return {**result, "references": beside_references(family, result, scores, trials)}
+    learner = Learner(table_of([result], "per_task"), episodes_per_point(result, family.horizon))
+    return {**result, "references": beside_references(family, result, {LEARNER: learner}, trials)}
+
+
+class Learner(NamedTuple):
+    """What is compared with references."""
+
+    scores: Float[ndarray, "seeds tasks points"]
+    """Mean return of the episodes of each point."""
+    episodes_per_point: int
+
+    def returns(self) -> Float[ndarray, "seeds tasks episodes"]:
+        """Return of each episode of the trial; the episodes of a point have their mean."""
+        return np.repeat(self.scores, self.episodes_per_point, -1)
 
 
 def beside_references(
-    family: TaskFamily,
-    result: Mapping[str, Any],
-    scores: Mapping[str, Float[ndarray, "seeds tasks points"]],
-    trials: int,
+    family: TaskFamily, result: Mapping[str, Any], learners: Mapping[str, Learner], trials: int
 ) -> dict[str, Any]:
-    """Entry `references` of a result, for JSON: references, learners, regret, and which bounds a learner is above.
+    """References, learners, regret, and which bounds a learner is above, for JSON.
 
     Args:
         family: Has the references.
-        result: The evaluation of a run: which tasks were measured, and the budget of a point.
-        scores: Return of each learner for each training seed, task and point.
+        result: The evaluation of a run: which tasks were measured.
+        learners: Learners whose trials have equally many episodes.
         trials: Trials of each task that a simulated reference averages over.
+
+    Raises:
+        ValueError: The trials of the learners have different lengths.
     """
-    episodes = next(iter(scores.values())).shape[-1]
+    returns = {label: learner.returns() for label, learner in learners.items()}
+    (episodes,) = {values.shape[-1] for values in returns.values()}
     found, measured = family.references(), _measured(family, result, episodes, trials)
     ids = result.get("task_ids")
     prior = result["split"] in PRIOR_SPLITS
-    rows = [_row(name, found[name], returns, ids, prior) for name, returns in measured.items()]
+    rows = [_row(name, found[name], values, ids, prior) for name, values in measured.items()]
     return {
         "episodes": episodes,
         "trials": trials,
-        "episodes_per_point": _episodes_per_point(result, family.horizon),
         "rows": rows,
         "left_out": {name: found[name].most_episodes for name in found if name not in measured},
         "best": _best(rows),
-        "learners": {label: _learner(values, measured, rows, ids) for label, values in scores.items()},
+        "learners": {
+            label: {
+                "episodes_per_point": learners[label].episodes_per_point,
+                **_learner(values, measured, rows, ids),
+            }
+            for label, values in returns.items()
+        },
     }
+
+
+def by_length(
+    family: TaskFamily, result: Mapping[str, Any], learners: Mapping[str, Learner], trials: int
+) -> list[dict[str, Any]]:
+    """An entry of `beside_references` for each length of a trial, from the shortest: an optimum depends on it."""
+    lengths = sorted({learner.returns().shape[-1] for learner in learners.values()})
+    return [
+        beside_references(
+            family,
+            result,
+            {label: learner for label, learner in learners.items() if learner.returns().shape[-1] == length},
+            trials,
+        )
+        for length in lengths
+    ]
 
 
 def regret(
@@ -140,8 +176,13 @@ def _tasks_of(family: TaskFamily, result: Mapping[str, Any]) -> Tasks:
     return family.sample_tasks(result["tasks"], split, rng)
 
 
-def _episodes_per_point(result: Mapping[str, Any], horizon: int) -> int:
-    """Episodes' worth of steps that a learner is granted before it adapts to them."""
+def episodes_per_point(result: Mapping[str, Any], horizon: int) -> int:
+    """Episodes' worth of steps that a learner is granted before it adapts to them.
+
+    Args:
+        result: Its evaluation.
+        horizon: Steps of an episode.
+    """
     granted = result["environment_steps"]
     return -(-granted[1] // horizon) if len(granted) > 1 else 1
 

@@ -370,6 +370,21 @@ def _logistic(x: float) -> float:
     return 0.5 * (1 + math.tanh(x / 2))
 
 
+def while_adapting(scores: Float[ndarray, "*rows points"]) -> Float[ndarray, "*rows points"]:
+    """Mean score of the data that was adapted to before each point; NaN at point 0, before which there is none.
+
+    Args:
+        scores: Score of the data of each point, all of which the next adaptation step uses.
+
+    Example:
+        >>> while_adapting(np.array([1.0, 2.0, 6.0])).tolist()
+        [nan, 1.0, 1.5]
+    """
+    points = scores.shape[-1]
+    before = np.cumsum(scores, -1)[..., :-1] / np.arange(1, points)
+    return np.concatenate([np.full_like(scores[..., :1], np.nan), before], -1)
+
+
 def worse_after_adaptation(per_task: ndarray) -> int:
     """Tasks whose score after the last step is below that before the first, diverged ones included."""
     return int((~(per_task[:, -1] >= per_task[:, 0])).sum())

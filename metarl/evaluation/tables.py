@@ -85,16 +85,20 @@ def print_comparison(result: dict[str, Any]) -> None:
         rate = "learned" if method["inner_lr"] is None else f"{method['inner_lr']:g}"
         given = (method["label"], str(len(method["runs"])), f"{steps / 1e6:.2f}M", granted, rate)
         success, average = method.get("success"), result["average"]
+        own = [step for step in shown if step < len(adaptation)]
         if beside:
-            table.add_row(*given, *(_measured(curve, success, average, step, "\n") for step in shown))
+            cells = [_measured(curve, success, average, step, "\n") for step in own]
+            table.add_row(*given, *cells, *[""] * (len(shown) - len(own)))
             continue
-        for step in shown:
+        for step in own:
             about = given if step == 0 else ("",) * len(given)
             over_seeds = _over_seeds(curve, success, average, step)
             measured = over_seeds if several else (_measured(curve, success, average, step, " "),)
-            table.add_row(*about, str(step), *measured, end_section=step == shown[-1])
+            table.add_row(*about, str(step), *measured, end_section=step == own[-1])
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
+    if any("while_adapting" in method for method in methods):
+        console.print(_against_data(result))
     budgets = {steps for method in methods for steps in method[f"training_{result['unit']}"] if steps}
     if len(budgets) > 1 and max(budgets) > 1.05 * min(budgets):
         console.print(f"training budgets differ: {min(budgets) / 1e6:.2f}M to {max(budgets) / 1e6:.2f}M {unit}")
@@ -102,8 +106,39 @@ def print_comparison(result: dict[str, Any]) -> None:
         for other, probability in others.items():
             text = f"P({label} beats {other} after the last step) = {probability['p']:.2f}"
             console.print(f"{text} {_probability_interval(probability)}", markup=False)
-    if "references" in result:
-        print_references(result["references"])
+    for entry in result.get("references", ()):
+        print_references(entry)
+
+
+def _against_data(result: dict[str, Any]) -> Table:
+    """Methods by data of the new task: what they reach with it, and what they had while they used it."""
+    axis, average = result["common_axis"], result["average"]
+    table = Table(
+        title=f"{'IQM' if average == 'iqm' else 'mean'} by {words(result['unit'])} of a new task",
+        caption=Text(
+            "after: with the parameters or memory that they lead to\n"
+            "while adapting: average of the episodes that were adapted to so far; -: measured beside learning"
+        ),
+        caption_justify="left",
+    )
+    for column in ("method", "used", "after", "95 % interval", "while adapting", "95 % interval"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method in result["methods"]:
+        label, during = method["label"], method.get("while_adapting")
+        reached = [(b, k) for b, k in zip(axis["budgets"], axis["points"][label], strict=True) if k is not None]
+        for place, (budget, k) in enumerate(reached):
+            curves = (method[result["measure"]], during)
+            cells = [
+                c for curve in curves for c in (("-", "-") if curve is None else _with_interval(curve, average, k))
+            ]
+            name = escape(label) if place == 0 else ""
+            table.add_row(name, f"{budget:,}", *cells, end_section=place == len(reached) - 1)
+    return table
+
+
+def _with_interval(curve: dict[str, Any], average: str, point: int) -> tuple[str, str]:
+    value = curve[average][point]
+    return "-" if value is None else number_text(value), _between(curve, "ci95", point, "[]")
 
 
 def print_references(entry: dict[str, Any]) -> None:
@@ -143,23 +178,17 @@ def _what_references_say(entry: dict[str, Any]) -> list[str]:
         lines.append(f"simulated: average over {entry['trials']} trials of each task")
     kinds = dict.fromkeys(learner["regret"][entry["best"]]["interval"] for learner in entry["learners"].values())
     lines += [f"regret: reference less learner, summed over the trial; {_kind(kind)}" for kind in kinds]
-    data = entry["episodes_per_point"]
-    if data > 1:
-        lines.append(
-            f"unequal data: point k of a learner is the mean of {data} episodes with the same parameters, all of which "
-            "it then adapts to; a reference has a single episode there"
-        )
     for label, learner in entry["learners"].items():
-        lines += [_above(label, name, learner["regret"][name], data) for name in learner["above"]]
+        if learner["episodes_per_point"] > 1:
+            lines.append(f"{label} adapts after every {learner['episodes_per_point']} episodes, which share a mean")
+        lines += [_above(label, name, learner["regret"][name]) for name in learner["above"]]
     lines += [f"left out: {name}, at most {most} episodes" for name, most in entry["left_out"].items()]
     return lines
 
 
-def _above(label: str, bound: str, regret: dict[str, Any], data: int) -> str:
-    """A warning: a learner above an exact bound was lucky in its episodes, has more data, or was measured wrongly."""
+def _above(label: str, bound: str, regret: dict[str, Any]) -> str:
+    """A warning: a learner above an exact bound was lucky in its episodes, or was measured wrongly."""
     excess = f"{label} is above {bound}, an exact bound, by {number_text(-regret['mean'])}"
-    if data > 1:
-        return f"{excess}, with {data} times its data"
     beyond = regret["ci95_high"] is not None and regret["ci95_high"] < 0
     return f"{excess}: {'beyond the 95 % interval, so look for a fault' if beyond else 'within the 95 % interval'}"
 

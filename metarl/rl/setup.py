@@ -191,6 +191,8 @@ class FamilySetup:
         config: The configuration.
     """
 
+    adapts_to_measured = True
+
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.family = build_family(config)

@@ -87,6 +87,8 @@ class Sb3Setup(FamilySetup):
     """
 
     config: Sb3Config
+    adapts_to_measured = False
+    """Learners collect data of their own, and are measured beside it."""
 
     def __init__(self, config: Sb3Config) -> None:
         if config.samples_per_step is not None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from metarl.config.algorithms import MamlConfig, ReptileConfig
+from metarl.config.memory import MemoryPolicyConfig, PpoConfig, Rl2Config
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.errors import ConfigError
-from metarl.evaluation.comparison import choose_rate, compare, methods_of
+from metarl.evaluation.comparison import choose_rate, common_axis, compare, methods_of
 from metarl.training.start import train
 from tests.helpers.cli import metarl
 
@@ -44,6 +45,9 @@ def runs(tmp_path_factory):
     train("reptile", ReptileConfig(**shared), place / "r1")
     train("maml", replace(config, inner=replace(config.inner, learned_lr="per-layer")), place / "s1")
     train("maml", replace(config, variant="wide"), place / "w1")
+    memory = MemoryPolicyConfig(memory_size=4, hidden_sizes=(4,))
+    recurrent = {name: value for name, value in shared.items() if name != "policy"} | {"policy": memory}
+    train("rl2", Rl2Config(**recurrent, ppo=PpoConfig(minibatches=1)), place / "m1")
     return place
 
 
@@ -97,3 +101,43 @@ def test_what_cannot_be_compared_is_said(runs):
     assert "missing: RUN" in metarl("compare")[2]
     assert "--choose-at = 9" in metarl("compare {r}/a1 --choose-at 9", r=runs)[2]
     assert "different environments" in metarl("compare {r}/a1 {r}/w1", r=runs)[2]
+
+
+def test_both_readings_on_one_axis(runs, tmp_path, monkeypatch):
+    """Two episodes of 100 steps a point by gradients, one by memory: 400 steps are two points, or four."""
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
+    monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 2)
+    line = "compare {r}/a1 {r}/m1 --tasks 4 --episodes 2 --adaptation-budget 400 --json {t}/c.json"
+    code, out, err = metarl(line, r=runs, t=tmp_path)
+    assert (code, err) == (0, "")
+    result = json.loads((tmp_path / "c.json").read_text())
+    gradient, memory = result["methods"]
+    assert gradient["adaptation_environment_steps"] == [0, 200, 400]
+    assert memory["adaptation_environment_steps"] == [0, 100, 200, 300, 400]
+    axis = result["common_axis"]
+    assert axis["budgets"] == [0, 100, 200, 300, 400]
+    assert axis["points"] == {"maml": [0, 0, 1, 1, 2], "rl2": [0, 1, 2, 3, 4]}
+    for method in (gradient, memory):
+        after, during = method["return"]["mean"], method["while_adapting"]["mean"]
+        assert during[0] is None
+        assert during[1:] == pytest.approx([np.mean(after[:k]) for k in range(1, len(after))])
+    assert "while adapting" in out
+    code, _, err = metarl("compare {r}/a1 {r}/m1 --episodes 2 --adaptation-budget 150", r=runs, t=tmp_path)
+    assert code == 2
+    assert "--adaptation-budget = 150; expected at least 200, which maml uses up to step 1" in err
+
+
+def test_budgets_are_thinned_and_a_curve_ends_where_it_ends():
+    found = common_axis({"memory": list(range(0, 210, 10)), "gradient": [0, 100]})
+    assert found["budgets"] == [0, 30, 60, 90, 110, 140, 170, 200]
+    assert found["points"]["gradient"] == [0, 0, 0, 0, None, None, None, None]
+    assert found["points"]["memory"] == [0, 3, 6, 9, 11, 14, 17, 20]
+
+
+def test_the_support_data_is_what_was_measured(runs):
+    """The return while adapting up to step 1 is that of the episodes at step 0."""
+    from metarl.evaluation.evaluate import evaluate_run
+
+    result = evaluate_run(runs / "a1", tasks=3, episodes=2, steps=1)
+    assert result["while_adapting"]["mean"][1] == pytest.approx(result["return"]["mean"][0])

@@ -54,12 +54,25 @@ def test_a_curve_and_its_interval_are_what_the_result_says(tmp_path, figures):
 
 def test_a_comparison_counts_the_data_of_training(tmp_path, figures):
     plot_comparison(COMPARED, tmp_path / "c.svg")
-    by_step, by_data = figures[0].axes
-    assert by_step.lines[3].get_xdata().tolist() == [0, 1]
+    after, by_data = figures[0].axes
+    assert after.lines[3].get_xdata().tolist() == [0, 50]
     assert by_data.lines[3].get_xdata().tolist() == [2000, 2050]
     assert by_data.lines[3].get_ydata().tolist() == [3, 4]
     # Ten colours, then the same ones dashed.
-    assert [line.get_linestyle() for line in by_step.lines[8:]] == ["-", "-", "--", "--"]
+    assert [line.get_linestyle() for line in after.lines[8:]] == ["-", "-", "--", "--"]
+
+
+def test_both_readings_are_against_data_of_the_new_task(tmp_path, figures):
+    """A learner with an episode of 10 steps a point beside one with 1,000: the axis is logarithmic."""
+    during = {"while_adapting": curve(None, 5.0), "adaptation_environment_steps": [0, 10]}
+    methods = [COMPARED["methods"][0] | during, COMPARED["methods"][1] | {"adaptation_environment_steps": [0, 1000]}]
+    plot_comparison(COMPARED | {"methods": methods}, tmp_path / "c.svg")
+    after, while_adapting, _ = figures[0].axes
+    assert [line.get_xdata().tolist() for line in after.lines] == [[0, 10], [0, 1000]]
+    (line,) = while_adapting.lines
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([10], [5])
+    assert line.get_color() == after.lines[0].get_color()
+    assert after.get_xscale() == "symlog"
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path, monkeypatch):

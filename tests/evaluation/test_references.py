@@ -11,7 +11,7 @@ from metarl.config.algorithms import MamlConfig
 from metarl.config.evaluation import ReferenceOptions
 from metarl.config.run import PolicyConfig
 from metarl.core.errors import ConfigError, FamilyError
-from metarl.evaluation.references import beside_references, family_with_references, regret
+from metarl.evaluation.references import Learner, beside_references, by_length, family_with_references, regret
 from metarl.evaluation.statistics import OVER_SEEDS, OVER_TASKS
 from metarl.evaluation.tables import print_references
 from metarl.families.tasks import write_tasks
@@ -74,19 +74,24 @@ def result(**changes):
     return {**whole, **changes}
 
 
-def beside(curve, **changes):
+def beside(curve, each=1, **changes):
     """The entry of a learner with the same curve on four tasks, but for a spread of 0.01 a point."""
     values = np.array(curve) + np.array([-0.015, -0.005, 0.005, 0.015])[:, None]
-    return beside_references(Known(), result(**changes), {"mine": values[None]}, 5)
+    return beside_references(Known(), result(**changes), {"mine": Learner(values[None], each)}, 5)
+
+
+def nothing(points):
+    return {"mine": Learner(np.zeros((1, 4, points)), 1)}
 
 
 def test_rows_sums_and_the_regret_to_each():
     entry = beside([0.5, 0.5, 0.6])
-    assert (entry["episodes"], entry["trials"], entry["episodes_per_point"]) == (3, 5, 1)
+    assert (entry["episodes"], entry["trials"]) == (3, 5)
     assert {row["name"]: row["trial"] for row in entry["rows"]} == pytest.approx(
         {"told": 3.0, "optimum": 1.8, "lucky": 1.95}
     )
     mine = entry["learners"]["mine"]
+    assert mine["episodes_per_point"] == 1
     assert mine["mean"] == pytest.approx([0.5, 0.5, 0.6])
     assert mine["trial"] == pytest.approx(1.6)
     assert {name: r["mean"] for name, r in mine["regret"].items()} == pytest.approx(
@@ -100,7 +105,7 @@ def test_the_best_is_the_optimum_although_a_simulation_is_luckier():
     """The lowest exact bound; one that is limited to short trials is left out of longer ones."""
     assert beside([0.5, 0.5, 0.6])["best"] == "optimum"
     assert beside([0.5, 0.5, 0.6])["left_out"] == {"short": 2}
-    short = beside_references(Known(), result(), {"mine": np.zeros((1, 4, 2))}, 5)
+    short = beside_references(Known(), result(), nothing(2), 5)
     assert (short["best"], short["left_out"]) == ("optimum", {})
 
 
@@ -111,7 +116,7 @@ def test_the_best_without_an_optimum_is_the_highest_that_is_not_told_the_task():
                 "poor": Reference("poor", lambda tasks, episodes, trials, rng: np.zeros((4, episodes)))
             }
 
-    assert beside_references(Policies(), result(), {"mine": np.zeros((1, 4, 3))}, 5)["best"] == "lucky"
+    assert beside_references(Policies(), result(), nothing(3), 5)["best"] == "lucky"
 
 
 def test_what_is_above_an_exact_bound_is_flagged(capsys):
@@ -126,15 +131,27 @@ def test_what_is_above_an_exact_bound_is_flagged(capsys):
     assert "by 0.0100: within the 95 % interval" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_point_of_many_episodes_is_said_to_have_more_data(capsys):
-    entry = beside([0.7, 0.7, 0.7], environment_steps=[0, 40, 80])
-    assert entry["episodes_per_point"] == 40
+def test_a_learner_that_adapts_after_several_episodes_has_a_trial_of_all_of_them(capsys):
+    """Two points of three episodes: 3 x 0.5 + 3 x 0.7 beside six episodes of the references."""
+    entry = beside([0.5, 0.7], each=3)
+    assert entry["episodes"] == 6
+    mine = entry["learners"]["mine"]
+    assert mine["mean"] == pytest.approx([0.5, 0.5, 0.5, 0.7, 0.7, 0.7])
+    assert mine["regret"]["optimum"]["mean"] == pytest.approx(6 * 0.6 - 3.6)
     print_references(entry)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "unequal data: point k of a learner is the mean of 40 episodes with the same parameters" in printed
-    assert "by 0.3000, with 40 times its data" in printed
-    print_references(beside([0.5, 0.5, 0.5]))
-    assert "unequal data" not in capsys.readouterr().out
+    assert "mine adapts after every 3 episodes, which share a mean" in " ".join(capsys.readouterr().out.split())
+
+
+def test_learners_of_unequal_trials_are_compared_apart():
+    """An optimum depends on the length of the trial."""
+    learners = {
+        "memory": Learner(np.zeros((1, 4, 4)), 1), "gradient": Learner(np.zeros((1, 4, 2)), 2),
+        "longer": Learner(np.zeros((1, 4, 2)), 5),
+    }  # fmt: skip
+    entries = by_length(Known(), result(), learners, 1)
+    assert [(entry["episodes"], set(entry["learners"])) for entry in entries] == [
+        (4, {"memory", "gradient"}), (10, {"longer"}),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("split", ["out-of-distribution", "tasks.json"])
@@ -156,9 +173,9 @@ def test_the_tasks_are_those_of_the_evaluation():
     family = BernoulliBandit()
     rng = held_out_generator("bernoulli-bandit", "duan16-5", "meta-test", 3)
     expected = family.sample_tasks(4, "meta-test", rng)["probabilities"].max(1).mean()
-    entry = beside_references(family, result(seed=3), {"mine": np.zeros((1, 4, 3))}, 2)
+    entry = beside_references(family, result(seed=3), nothing(3), 2)
     assert entry["rows"][0]["mean"] == pytest.approx([expected] * 3)
-    again = beside_references(family, result(seed=3), {"mine": np.zeros((1, 4, 3))}, 2)
+    again = beside_references(family, result(seed=3), nothing(3), 2)
     assert entry == again
 
 
@@ -196,7 +213,7 @@ def test_evaluate_on_the_command_line(runs, tmp_path):
     found = json.loads((tmp_path / "e.json").read_text())
     entry = found.pop("references")
     assert found == without
-    assert (entry["episodes"], entry["trials"], entry["episodes_per_point"]) == (4, 3, 1)
+    assert (entry["episodes"], entry["trials"]) == (4, 3)
     learner = entry["learners"]["learner"]
     assert learner["mean"] == pytest.approx(found["return"]["mean"])
     optimum = next(row for row in entry["rows"] if row["name"] == "bayes-optimal")
@@ -217,9 +234,9 @@ def test_compare_on_the_command_line(runs, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
     assert out.startswith(plain)
     found = json.loads((tmp_path / "c.json").read_text())
-    entry = found.pop("references")
+    (entry,) = found.pop("references")
     assert found == without
-    assert entry["episodes_per_point"] == 2
+    assert (entry["episodes"], entry["learners"]["maml"]["episodes_per_point"]) == (4, 2)
     measured = entry["learners"]["maml"]["regret"]["oracle"]
     assert measured["interval"] == OVER_SEEDS
     oracle = next(row for row in entry["rows"] if row["name"] == "oracle")
