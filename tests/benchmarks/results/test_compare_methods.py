@@ -60,6 +60,7 @@ def test_the_table_is_made(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_TASKS", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.VALIDATION_EPISODES", 2)
     monkeypatch.setattr("metarl.evaluation.comparison.MOST_RATES", 3)
+    monkeypatch.setattr(compare_methods, "FINALISTS", 1)
     monkeypatch.setitem(SUITES, "coupled-direction", replace(SUITES["coupled-direction"], budget=100_000))
     options = compare_methods.Options(
         out=tmp_path,
