@@ -54,7 +54,7 @@ def fitting(loaded: State, expected: State, where: str) -> State:
 
     Args:
         loaded: The state, with its own order of entries.
-        expected: A state with the expected names, shapes and types.
+        expected: A state with the expected names, shapes and types; an axis of length 0 may have any length.
         where: Start of error messages.
 
     Returns:
@@ -66,8 +66,12 @@ def fitting(loaded: State, expected: State, where: str) -> State:
     for part, params in expected.items():
         found = loaded.get(part, {})
         for name, value in params.items():
-            if name not in found or (found[name].shape, found[name].dtype) != (value.shape, value.dtype):
+            if name not in found or found[name].dtype != value.dtype or not _fits(found[name].shape, value.shape):
                 raise RunError(f"{where}: its checkpoint has no {part} {name} of shape {tuple(value.shape)}")
             if not bool(torch.isfinite(found[name]).all()):
                 raise RunError(f"{where}: {part} {name} holds values that are not finite")
     return {part: {name: loaded[part][name] for name in params} for part, params in expected.items()}
+
+
+def _fits(shape: torch.Size, expected: torch.Size) -> bool:
+    return len(shape) == len(expected) and all(e in (0, n) for n, e in zip(shape, expected, strict=True))

@@ -276,6 +276,16 @@ def pooled(
     `ci95_low` and `ci95_high` are for these tasks, or over tasks where there is one seed; `new_tasks_low` and
     `new_tasks_high` for new tasks. Both are of the average named. `interval` and `new_tasks_interval` say what each is
     over, or why it is null. `seed_sd` and `worst_seed` are null for one seed. Values that are not finite are null.
+
+    Args:
+        scores: Score of each training seed, task and point.
+        average: Average over tasks that has the intervals: "iqm" or "mean".
+        task_ids: Equal numbers for equal tasks; None: all differ.
+        bounds: Bounds of the scores, at which intervals end.
+
+    Example:
+        >>> pooled(np.array([[[1.0], [3.0], [5.0]], [[3.0], [5.0], [7.0]]]), "mean")["worst_seed"]
+        [3.0]
     """
     scores = distinct_tasks(np.asarray(scores, float), task_ids)
     seeds, _, points = scores.shape

@@ -59,3 +59,12 @@ def test_a_state_fits_where_every_tensor_does():
             fitting(loaded | {"optimiser": bad}, expected, "there")
     with pytest.raises(RunError, match="theta x holds values that are not finite"):
         fitting(loaded | {"theta": {"x": torch.tensor([1.0, float("nan")])}}, expected, "there")
+
+
+def test_an_axis_of_no_length_fits_any_length():
+    """Statistics that grow with the longest trial begin empty."""
+    expected = {"returns": {"sums": torch.zeros(0, 2)}}
+    assert fitting({"returns": {"sums": torch.ones(7, 2)}}, expected, "there")["returns"]["sums"].shape == (7, 2)
+    for shape in ((7, 3), (7,)):
+        with pytest.raises(RunError, match="there: its checkpoint has no returns sums"):
+            fitting({"returns": {"sums": torch.ones(shape)}}, expected, "there")
