@@ -105,7 +105,7 @@ def evaluate_as(
             theta = parts.initial_theta()
         else:
             state, manifest = load_selected(run, options.checkpoint)
-            trained = parts.as_trained(state["theta"], str(run))
+            trained = parts.as_trained(state["theta"], str(run), manifest)
             theta = {name: value.to(parts.device, parts.dtype) for name, value in trained.items()}
         theta = setup.at_test(theta, Key.from_seed(options.seed).at("evaluation"))
         result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress)

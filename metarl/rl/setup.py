@@ -16,7 +16,7 @@ from metarl.adaptation.parameters import as_trained
 from metarl.adaptation.setup import Model
 from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
-from metarl.core.errors import ConfigError, FamilyError
+from metarl.core.errors import ConfigError, FamilyError, RunError
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
@@ -162,6 +162,37 @@ def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
     low = np.array([-np.inf if x is None else x for x in action["low"]], np.float32)
     high = np.array([np.inf if x is None else x for x in action["high"]], np.float32)
     return observation, spaces.Box(low, high, dtype=np.float32)
+
+
+def check_spaces(trained: Any, here: Any, name: str, where: str) -> None:
+    """Check that parameters were trained on the spaces of a family, except for bounds and for where actions start.
+
+    Args:
+        trained: The spaces of training, as `describe_spaces` returns them; other values are not checked.
+        here: The spaces of the family.
+        name: Name of the family, for the error message.
+        where: Start of the error message.
+
+    Raises:
+        RunError: Observations or actions have another size or kind.
+    """
+    if not isinstance(trained, dict) or not isinstance(here, dict):
+        return
+    for what, found, expected in (
+        ("observations have", *(f"{side.get('observation_size')} entries" for side in (here, trained))),
+        ("actions are", *(_in_words(side.get("action")) for side in (here, trained))),
+    ):
+        if found != expected:
+            raise RunError(f"{where}: trained where {what} {expected}; those of family '{name}': {found}")
+
+
+def _in_words(action: Any) -> str:
+    if not isinstance(action, dict):
+        return "unknown"
+    if "discrete" in action:
+        return f"one of {action['discrete']} choices"
+    low = action.get("low")
+    return f"{len(low)} numbers" if isinstance(low, list) else "unknown"
 
 
 def fitted_params(config: TrainConfig, description: dict[str, Any], params: Params, where: str) -> Params:

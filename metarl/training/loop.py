@@ -116,7 +116,7 @@ class Training:
     def _take_up(self, state: State, manifest: dict[str, Any], accept_numerics: bool) -> None:
         """Continue from a checkpoint, with a warning if the result will not be bitwise the same."""
         run, config = self.run_dir, self.config
-        theta = self.parts.as_trained(state["theta"], str(run))
+        theta = self.parts.as_trained(state["theta"], str(run), manifest)
         if any(value.dtype != self.parts.dtype for value in theta.values()):
             raise RunError(f"{run}: its checkpoints are not {config.dtype}, as config.toml says")
         if not accept_numerics:
