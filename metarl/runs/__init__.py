@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.runs.directory import check_free as check_free
     from metarl.runs.directory import check_same as check_same
     from metarl.runs.directory import create as create
+    from metarl.runs.directory import holds_run as holds_run
     from metarl.runs.directory import kind_name as kind_name
     from metarl.runs.directory import read_config as read_config
     from metarl.runs.directory import read_metrics as read_metrics
@@ -49,6 +50,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "check_free",
             "check_same",
             "create",
+            "holds_run",
             "kind_name",
             "read_config",
             "read_metrics",

@@ -9,7 +9,7 @@ from metarl.config.run import RunConfig, has_schedule
 from metarl.core.errors import ConfigError
 from metarl.core.launch import restarts
 from metarl.core.ranks import broadcast_rank0, current, process_group, sync_errors
-from metarl.runs.directory import check_same, read_config
+from metarl.runs.directory import check_same, holds_run, read_config
 from metarl.training.assembly import Assembly, assemble
 from metarl.training.loop import Outcome, Reporter, Training
 
@@ -59,7 +59,7 @@ def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = 
 
 def is_there(run: Path, or_resume: bool) -> bool:
     """Whether to resume: `or_resume` was given or torchrun restarted this process, and a run exists."""
-    return (or_resume or restarts() > 0) and (run / "config.toml").exists()
+    return (or_resume or restarts() > 0) and holds_run(run)
 
 
 def resume(
