@@ -22,7 +22,7 @@ from metarl.adaptation.parameters import as_trained
 from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
 from metarl.config.validation import check_least, check_rates
-from metarl.core.errors import Divergence, EnvironmentFault, FamilyError
+from metarl.core.errors import Divergence, EnvironmentFault, FamilyError, in_python_words
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key, noise_seeds, normal, uniform
@@ -108,8 +108,9 @@ class Agent:
             EnvironmentFault: The environment raised, or returned an invalid value.
             Divergence: The parameters diverged.
         """
-        check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
-        check_rates(inner_lr, later_inner_lr)
+        with in_python_words():
+            check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
+            check_rates(inner_lr, later_inner_lr)
         raw_space = None
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
             raw_space = env.observation_space
@@ -254,6 +255,7 @@ class MemoryAgent:
         with torch.no_grad():
             distribution, memory = self.policy.act(stack(self.params, 1), rows, self._memory)
             if not _is_sound(distribution, rows, keep_last and self._last is not None):
+                assert self._last is not None
                 self._acted = self._last
                 return _as_action(self._last, self.action_space)
             action = distribution.mode() if deterministic else _sampled(self.policy, distribution, seed, self._draws)
@@ -337,7 +339,7 @@ def _as_action(action: torch.Tensor, space: spaces.Space) -> Any:
     return np.clip(chosen, space.low, space.high).astype(np.float32)
 
 
-def load(path: Path | str, checkpoint: str = "last") -> Agent | MemoryAgent:
+def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgent:
     """Load an agent from a run directory or from a file; `Agent` and `MemoryAgent` have examples.
 
     Args:
@@ -350,7 +352,7 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent | MemoryAgent:
     Raises:
         RunError: There is no policy, it is damaged, or it is a policy of another library.
     """
-    place = Path(path)
+    place, checkpoint = Path(path), str(checkpoint)
     if place.is_dir() and isinstance(config := read_config(place)[1], Rl2Config):
         state, manifest = load_selected(place, checkpoint)
         policy = memory_policy(config, *spaces_from(manifest["spaces"]))

@@ -21,7 +21,7 @@ from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.families.family import TaskFamily
-from metarl.families.registry import load_family
+from metarl.families.registry import file_of_family, load_family
 from metarl.families.tasks import Tasks
 from metarl.families.vec_env import VecEnv, make_vec_env
 from metarl.rl.memory import MemoryPolicy
@@ -249,9 +249,11 @@ class FamilySetup:
         return theta
 
     def facts(self) -> dict[str, Any]:
-        """Spaces and horizon, from which a saved policy is rebuilt."""
+        """Spaces and horizon, from which a saved policy is rebuilt; the family's name, and the file of its module."""
         described = describe_spaces(self.family.observation_space, self.family.action_space)
-        return {"spaces": described, "horizon": self.family.horizon}
+        found = {"spaces": described, "horizon": self.family.horizon, "family": self.name}
+        file = file_of_family(self.config.family)
+        return found if file is None else {**found, "family_file": file}
 
     def budget(self, steps: int) -> dict[str, Any]:
         """The configured budget, and the environment steps granted before each of `steps` + 1 points."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from metarl.runs.policy_files import SavedPolicy as SavedPolicy
     from metarl.runs.policy_files import read_policy as read_policy
     from metarl.runs.policy_files import write_policy as write_policy
+    from metarl.runs.sources import naming_source as naming_source
     from metarl.runs.tensorboard import Events as Events
 
 __getattr__, __dir__, __all__ = lazy_door(
@@ -70,6 +71,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "read_policy",
             "write_policy",
         ),
+        "metarl.runs.sources": ("naming_source",),
         "metarl.runs.tensorboard": ("Events",),
     },
 )

@@ -17,6 +17,7 @@ from metarl.config.toml import flat_mapping, from_mapping, read_toml, to_mapping
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, RunError
 from metarl.runs.durable import replace_file, sync_directory, writing
+from metarl.runs.sources import check_names_no_file
 
 CONFIG = "config.toml"
 
@@ -143,6 +144,7 @@ def read_config(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> tuple[
     unset = unset_mapping(mapping.pop(UNSET, []), str(path))
     config = from_mapping(from_mapping(default, unset, str(path)), mapping, str(path))
     validate(config, str(path))
+    check_names_no_file(config, str(path))
     return algorithm, config
 
 

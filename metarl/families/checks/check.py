@@ -8,6 +8,7 @@ from typing import NamedTuple
 from metarl.families.checks import env_checks, task_checks
 from metarl.families.checks.under_test import CheckFailed, CheckSkipped, UnderTest
 from metarl.families.family import TaskFamily
+from metarl.families.registry import load_family
 
 CHECKS: dict[str, Callable[[UnderTest], str]] = {
     "declaration": task_checks.declaration,
@@ -37,11 +38,11 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-def check_family(family: TaskFamily) -> Iterator[Finding]:
+def check_family(family: str | TaskFamily) -> Iterator[Finding]:
     """Run all checks on a family; an exception that the family raises is a failure with its message.
 
     Args:
-        family: The family.
+        family: The family, or its name.
 
     Yields:
         One finding per check.
@@ -52,7 +53,7 @@ def check_family(family: TaskFamily) -> Iterator[Finding]:
         >>> finding.check, finding.verdict
         ('declaration', 'pass')
     """
-    under_test = UnderTest(family)
+    under_test = UnderTest(load_family(family))
     for name, look in CHECKS.items():
         try:
             yield Finding(name, "pass", look(under_test))
