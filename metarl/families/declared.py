@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from functools import cached_property
@@ -106,8 +107,12 @@ class DeclaredFamily(TaskFamily):
         return self._prototype.action_space
 
     @cached_property
-    def _keyword_names(self) -> frozenset[str]:
-        """Task entries that are only arguments of the constructor, not attributes; empty with a `set_task` function."""
+    def rebuilt_for(self) -> frozenset[str]:
+        """Task entries that are given to the constructor; the others are set as attributes. Empty with `set_task`.
+
+        An argument of the constructor that is an attribute as well is set as an attribute only if the constructor does
+        nothing but store it. Otherwise what the constructor derives from it would not follow the task.
+        """
         if self._set_task is not None:
             return frozenset()
         parameters = inspect.signature(self._constructor).parameters
@@ -120,6 +125,7 @@ class DeclaredFamily(TaskFamily):
                 f"family '{self.name}': its constructor raised {type(error).__name__}: {error}"
             ) from error
         attributes = {name for name in self.task_space.spaces if hasattr(probe.unwrapped, name)}
+        attributes -= {name for name in attributes & set(taken) if not self._is_stored(name, probe, fixed | taken)}
         probe.close()
         for name in self.task_space.spaces:
             if name not in parameters and name not in attributes:
@@ -129,12 +135,29 @@ class DeclaredFamily(TaskFamily):
                 )
         return frozenset(set(self.task_space.spaces) - attributes)
 
+    def _is_stored(self, name: str, probe: gymnasium.Env, arguments: dict[str, Any]) -> bool:
+        """Whether the constructor only stores an argument, found by a second environment with another value of it."""
+        source = copy.deepcopy(self.task_space.spaces[name])
+        source.seed(0)
+        drawn = (_plain(source.sample()) for _ in range(10))
+        other = next((value for value in drawn if not _same(value, arguments[name])), None)
+        if other is None:
+            return False
+        try:
+            twin = self._constructor(**(arguments | {name: other}))
+        except Exception:
+            return False  # what is wrong with the value is said where an environment is made with it
+        ours, theirs = ({**vars(env.unwrapped)} for env in (probe, twin))
+        twin.close()
+        stored = _same(ours.pop(name, None), arguments[name]) and _same(theirs.pop(name, None), other)
+        return stored and ours.keys() == theirs.keys() and all(_same(ours[key], theirs[key]) for key in ours)
+
     def _first_task(self) -> Task:
         return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
 
     def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
         """The environment inside the task wrapper, built with the task entries that its constructor takes."""
-        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self._keyword_names}
+        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self.rebuilt_for}
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         if isinstance(self._env, str):
@@ -154,7 +177,7 @@ class DeclaredFamily(TaskFamily):
             self._set_task(env.unwrapped, task)
             return
         for name in self.task_space.spaces:
-            if name not in self._keyword_names:
+            if name not in self.rebuilt_for:
                 setattr(env.unwrapped, name, _plain(task[name]))
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
@@ -164,7 +187,7 @@ class DeclaredFamily(TaskFamily):
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
         """Change the task of an environment; it is rebuilt if an entry is an argument of its constructor."""
         holder = wrapper_of(env, _TaskHolder)
-        if self._keyword_names:
+        if self.rebuilt_for:
             holder.rebuild(task)
         self.apply(holder, task)
 
@@ -191,8 +214,9 @@ def declare_family(
 ) -> DeclaredFamily:
     """Declare a family over a Gymnasium environment by the parameters that vary.
 
-    Each entry of the task space is an attribute of the unwrapped environment, or else a keyword argument of its
-    constructor. Observations that are not flat vectors are flattened.
+    Each entry of the task space is a keyword argument of the environment's constructor, or else an attribute of the
+    unwrapped environment. An environment is built anew for an argument from which its constructor derives anything.
+    Observations that are not flat vectors are flattened.
 
     Args:
         env: A registered id, or a constructor.
@@ -227,6 +251,16 @@ def declare_family(
         rescale_actions=rescale_actions,
         name=name,
     )
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are certainly equal; objects without a comparison of their own are not."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and np.shape(a) == np.shape(b) and bool(np.all(a == b))
+    except Exception:
+        return False
 
 
 def _plain(value: Any) -> Any:

@@ -35,7 +35,9 @@ def declaration(under_test: UnderTest) -> str:
         raise CheckFailed(
             f"observation_space = {observed}", "make it a flat Box; gymnasium.wrappers.FlattenObservation"
         )
-    return f"parameters {', '.join(family.task_space.spaces)}; horizon {family.horizon}"
+    anew: Any = getattr(family, "rebuilt_for", ())
+    names = (f"{name} (by the constructor)" if name in anew else name for name in family.task_space.spaces)
+    return f"parameters {', '.join(names)}; horizon {family.horizon}"
 
 
 def tasks(under_test: UnderTest) -> str:
