@@ -282,7 +282,7 @@ def _check(arguments: list[str]) -> int:
                 print(f"      fix: {finding.hint}", flush=True)
     family.close()
     if failed:
-        raise FamilyError(f"family '{options.family}' fails {failed} checks")
+        raise FamilyError(f"family '{options.family}' fails {failed} check{'s' if failed > 1 else ''}")
     return 0
 
 

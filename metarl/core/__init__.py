@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metarl.core.errors import RunError as RunError
     from metarl.core.errors import WorkerFault as WorkerFault
     from metarl.core.errors import in_python_words as in_python_words
+    from metarl.core.errors import in_words as in_words
     from metarl.core.errors import nearest as nearest
     from metarl.core.imports import import_attribute as import_attribute
     from metarl.core.imports import is_file_name as is_file_name
@@ -90,6 +91,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "RunError",
             "WorkerFault",
             "in_python_words",
+            "in_words",
             "nearest",
         ),
         "metarl.core.imports": (

@@ -67,6 +67,18 @@ def in_python_words() -> Iterator[None]:
         raise
 
 
+def in_words(error: BaseException) -> str:
+    """Type and message of an exception; the message alone for errors of metarl, which are whole sentences.
+
+    Example:
+        >>> in_words(ValueError("no motor")), in_words(NotImplementedError()), in_words(ConfigError("--lr = 0"))
+        ('ValueError: no motor', 'NotImplementedError without a message', '--lr = 0')
+    """
+    if isinstance(error, MetarlError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Suggestion to append to an error message: the choices if there are at most 12, and the nearest valid name.
 
