@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metarl.agent import MemoryAgent as MemoryAgent
     from metarl.agent import load as load
     from metarl.api import evaluate as evaluate
+    from metarl.api import resume as resume
     from metarl.api import train as train
     from metarl.config.algorithms import MamlTrpoConfig as MamlTrpoConfig
     from metarl.core.errors import MetarlError as MetarlError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from metarl.families.declared import declare_family as declare_family
     from metarl.families.family import TaskFamily as TaskFamily
     from metarl.families.registry import load_family as load_family
-    from metarl.training.start import resume as resume
 
 __version__ = "0.1.0"
 
@@ -30,14 +30,13 @@ __getattr__, __dir__, _names = lazy_door(
     __name__,
     {
         "metarl.agent": ("Agent", "MemoryAgent", "load"),
-        "metarl.api": ("evaluate", "train"),
+        "metarl.api": ("evaluate", "resume", "train"),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),
         "metarl.families.analytic": ("AnalyticFamily",),
         "metarl.families.declared": ("DeclaredFamily", "declare_family"),
         "metarl.families.family": ("TaskFamily",),
         "metarl.families.registry": ("load_family",),
-        "metarl.training.start": ("resume",),
     },
 )
 __all__ = ["__version__", *_names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from metarl.adaptation.parameters import as_trained
 from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
 from metarl.config.validation import check_least, check_rates
-from metarl.core.errors import FamilyError
+from metarl.core.errors import Divergence, EnvironmentFault, FamilyError, in_python_words
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key, noise_seeds, normal, uniform
@@ -77,6 +78,7 @@ class Agent:
         """Mean return of the episodes of each adaptation step."""
         self._raw_space: spaces.Space | None = None
         self._acted = 0
+        self._last: Any = None
 
     def adapt(
         self,
@@ -106,8 +108,9 @@ class Agent:
             EnvironmentFault: The environment raised, or returned an invalid value.
             Divergence: The parameters diverged.
         """
-        check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
-        check_rates(inner_lr, later_inner_lr)
+        with in_python_words():
+            check_least(("episodes", episodes, 1), ("steps", steps, 0), ("horizon", horizon, 1))
+            check_rates(inner_lr, later_inner_lr)
         raw_space = None
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
             raw_space = env.observation_space
@@ -131,7 +134,7 @@ class Agent:
         adapted._raw_space = raw_space
         return adapted
 
-    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0) -> Any:
+    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0, keep_last: bool = False) -> Any:
         """The action for one observation, clipped to the action space.
 
         Args:
@@ -139,21 +142,27 @@ class Agent:
             deterministic: Whether the action is the mode of the policy; otherwise it is sampled, with new random
                 numbers at each call.
             seed: Seed of sampled actions.
+            keep_last: Whether an observation of NaN gives the last action again instead of an error.
 
         Raises:
             FamilyError: The observation does not fit the policy.
+            EnvironmentFault: The observation is not finite, and no last action is to be kept.
+            Divergence: The observation is so large that the policy's action is not finite.
         """
         if self._raw_space is not None:
             observation = spaces.flatten(self._raw_space, observation)
         rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
             distribution, _ = self.policy.act(stack(self.params, 1), rows)
+            if not _is_sound(distribution, rows, keep_last and self._last is not None):
+                return copy(self._last)
             if deterministic:
                 action = distribution.mode()
             else:
                 action = _sampled(self.policy, distribution, seed, self._acted)
                 self._acted += 1
-        return _as_action(action, self.action_space)
+        self._last = _as_action(action, self.action_space)
+        return copy(self._last)
 
     def save(self, path: Path | str) -> None:
         """Write the policy to a safetensors file, which `metarl.load` reads.
@@ -221,9 +230,10 @@ class MemoryAgent:
         """Start a trial: empty the memory."""
         self._memory: dict[str, torch.Tensor] | None = None
         self._acted: torch.Tensor | None = None
+        self._last: torch.Tensor | None = None
         self._draws = 0
 
-    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0) -> Any:
+    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0, keep_last: bool = False) -> Any:
         """The action for one observation, clipped to the action space; the memory reads the observation.
 
         Args:
@@ -231,20 +241,27 @@ class MemoryAgent:
             deterministic: Whether the action is the mode of the policy; otherwise it is sampled, with new random
                 numbers at each call.
             seed: Seed of sampled actions.
+            keep_last: Whether an observation of NaN gives the last action of the trial again instead of an error. The
+                memory does not read such an observation.
 
         Raises:
             FamilyError: The observation does not fit the policy, or `observe` was not called after the last action.
+            EnvironmentFault: The observation is not finite, and no last action is to be kept.
+            Divergence: The observation is so large that the policy's action is not finite.
         """
         if self._acted is not None:
             raise FamilyError("act was called twice; call observe(reward, ended) after every step of the environment")
         rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
-            distribution, self._memory = self.policy.act(stack(self.params, 1), rows, self._memory)
-            self._acted = (
-                distribution.mode() if deterministic else _sampled(self.policy, distribution, seed, self._draws)
-            )
+            distribution, memory = self.policy.act(stack(self.params, 1), rows, self._memory)
+            if not _is_sound(distribution, rows, keep_last and self._last is not None):
+                assert self._last is not None
+                self._acted = self._last
+                return _as_action(self._last, self.action_space)
+            action = distribution.mode() if deterministic else _sampled(self.policy, distribution, seed, self._draws)
+        self._memory, self._acted, self._last = memory, action, action
         self._draws += 1
-        return _as_action(self._acted, self.action_space)
+        return _as_action(action, self.action_space)
 
     def observe(self, reward: float, ended: bool) -> None:
         """Remember what followed the last action.
@@ -279,6 +296,32 @@ def _as_rows(observation: Any, space: spaces.Box, dtype: torch.dtype) -> torch.T
     return torch.as_tensor(array, dtype=dtype)[None, None]
 
 
+def _is_sound(distribution: Any, rows: torch.Tensor, can_keep: bool) -> bool:
+    """Whether a distribution over actions is finite; an action of NaN would pass through clipping, and reach a robot.
+
+    Args:
+        distribution: The distribution.
+        rows: The observation.
+        can_keep: Whether there is a last action to take if the observation is at fault; otherwise that is an error.
+
+    Raises:
+        EnvironmentFault: The distribution is not finite because the observation is not.
+        Divergence: The distribution is not finite although the observation is.
+    """
+    if all(bool(torch.isfinite(part).all()) for part in distribution):
+        return True
+    observation = rows.flatten()
+    wrong = (~torch.isfinite(observation)).nonzero().flatten().tolist()
+    if not wrong:
+        raise Divergence("policy's action is not finite; expected observations of the size of those in training")
+    if not can_keep:
+        raise EnvironmentFault(
+            f"observation[{wrong[0]}] = {float(observation[wrong[0]])} ({len(wrong)} of {len(observation)} entries are "
+            "not finite); expected finite numbers; with keep_last=True act repeats the last action"
+        )
+    return False
+
+
 def _sampled(policy: Policy | MemoryPolicy, distribution: Any, seed: int, draws: int) -> torch.Tensor:
     """An action drawn from a distribution, by the random numbers of the `draws`-th call."""
     seeds = noise_seeds(Key.from_seed(seed).at("act", draws).env_seeds(1, 1), 1, policy.noise_components)
@@ -296,7 +339,7 @@ def _as_action(action: torch.Tensor, space: spaces.Space) -> Any:
     return np.clip(chosen, space.low, space.high).astype(np.float32)
 
 
-def load(path: Path | str, checkpoint: str = "last") -> Agent | MemoryAgent:
+def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgent:
     """Load an agent from a run directory or from a file; `Agent` and `MemoryAgent` have examples.
 
     Args:
@@ -309,7 +352,7 @@ def load(path: Path | str, checkpoint: str = "last") -> Agent | MemoryAgent:
     Raises:
         RunError: There is no policy, it is damaged, or it is a policy of another library.
     """
-    place = Path(path)
+    place, checkpoint = Path(path), str(checkpoint)
     if place.is_dir() and isinstance(config := read_config(place)[1], Rl2Config):
         state, manifest = load_selected(place, checkpoint)
         policy = memory_policy(config, *spaces_from(manifest["spaces"]))

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metarl.config.evaluation import FamilyEvaluation
-from metarl.config.registry import REINFORCEMENT_LEARNING, find_algorithm
+from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind, find_algorithm
 from metarl.config.run import TrainConfig
-from metarl.config.toml import from_mapping, preset_or_default
+from metarl.config.toml import from_mapping, preset_or_default, to_mapping
 from metarl.config.validation import check_least
-from metarl.core.errors import ConfigError
+from metarl.core.errors import ConfigError, in_python_words
 from metarl.evaluation.evaluate import Progress, evaluate_on_family, measure_curve
 from metarl.evaluation.references import add_references, family_with_references
-from metarl.families.registry import family_variants
-from metarl.training.loop import Reporter
+from metarl.families.family import TaskFamily
+from metarl.families.registry import family_variants, handed_over, has_no_name
+from metarl.families.tasks import number_of_tasks, task_at
+from metarl.training.loop import Outcome, Reporter
+from metarl.training.start import resume as resume_run
 from metarl.training.start import train as train_into
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+
+
+Given = str | Path | Sequence[Mapping[str, Any]] | Mapping[str, Any]
+"""A split, a file of tasks, a list of tasks, or a batch of tasks."""
+
+_families_of_runs: dict[Path, TaskFamily] = {}
+"""Families without a name, by the run that this process trained on them."""
+
+
+@contextmanager
+def _found(family: str | TaskFamily | None, run: Path | None = None) -> Iterator[str | None]:
+    """Yield the name of a family, and None if the run's configuration names it; errors are in Python's words."""
+    if family is None and run is not None:
+        family = _families_of_runs.get(run.resolve())
+    with in_python_words():
+        if family is None:
+            yield None
+            return
+        with handed_over(family) as name:
+            yield name
 
 
 def default_config(algorithm: str, family: str = "navigation2d", variant: str | None = None) -> TrainConfig:
@@ -34,7 +59,7 @@ def train(
     algorithm: str,
     *,
     run_dir: Path | str,
-    family: str | None = None,
+    family: str | TaskFamily | None = None,
     variant: str | None = None,
     config: TrainConfig | None = None,
     report: Reporter | None = None,
@@ -47,10 +72,11 @@ def train(
     Args:
         algorithm: Name of the outer update, or `module:Class`.
         run_dir: Directory to create.
-        family: Name of the task family (default: "navigation2d").
+        family: Name of the task family, or the family itself (default: "navigation2d"). A family that no module has
+            under a public name is not found again by its run: in another process give it to `evaluate` and `resume`.
         variant: Variant of the family (default: its first).
         config: Configuration to start from instead of the preset of algorithm, family and variant.
-        report: Called with each iteration's record.
+        report: Called with each iteration's record, a line of metrics.jsonl as a dictionary.
         **options: Options that replace those of the configuration, nested ones as `inner={"lr": 0.2}`. A budget in
             `episodes` also replaces a preset's `samples_per_step`.
 
@@ -71,26 +97,100 @@ def train(
         ...     sorted(path.name for path in run.iterdir() if not path.name.startswith("."))
         ['checkpoints', 'config.toml', 'metrics.jsonl', 'tensorboard']
     """
-    find_algorithm(algorithm)
+    with in_python_words():
+        find_algorithm(algorithm)
     if config is not None and (variant is not None or family is not None):
         raise ConfigError("config and family or variant were both given; expected one or the other")
-    base = config if config is not None else default_config(algorithm, family or "navigation2d", variant)
-    if "episodes" in options and "samples_per_step" not in options:
-        base = replace(base, samples_per_step=None)
-    outcome = train_into(algorithm, from_mapping(base, options, "train"), run_dir, report=report)
+    run, family = Path(run_dir), (family or "navigation2d") if config is None else config.family
+    with _found(family) as name:
+        assert name is not None
+        if config is None:
+            base = default_config(algorithm, name, variant or getattr(family, "variant", None))
+        else:
+            # Values from Python may be numbers of NumPy, which config.toml cannot hold.
+            base = replace(config, family=name)
+            base = from_mapping(base, to_mapping(base), "config")
+        if "episodes" in options and "samples_per_step" not in options:
+            base = replace(base, samples_per_step=None)
+        base = from_mapping(base, options, "train")
+        if isinstance(family, TaskFamily) and has_no_name(name):
+            _families_of_runs[run.resolve()] = family
+        else:
+            _families_of_runs.pop(run.resolve(), None)
+        outcome = train_into(algorithm, base, run, report=report)
     if outcome.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if outcome.signal is not None:
         raise SystemExit(128 + outcome.signal)
-    return Path(run_dir)
+    return run
+
+
+def resume(
+    run_dir: Path | str,
+    *,
+    kind: ProblemKind = REINFORCEMENT_LEARNING,
+    family: str | TaskFamily | None = None,
+    iterations: int | None = None,
+    extend_schedule: bool = False,
+    accept_numerics: bool = False,
+    report: Reporter | None = None,
+) -> Outcome:
+    """Resume a run from its newest intact checkpoint; the result is bitwise that of an uninterrupted run.
+
+    Args:
+        run_dir: The run.
+        kind: The kind of problem.
+        family: Its family, if that is not found as the configuration names it.
+        iterations: Meta-iterations in total, at least as many as are done (default: as configured).
+        extend_schedule: Whether training may continue past the end of a schedule, at its last value.
+        accept_numerics: Whether a run of another numerics version may be resumed.
+        report: Called with each iteration's record.
+
+    Returns:
+        The last iteration, and the signal that stopped training, if any.
+
+    Raises:
+        ConfigError: An option is invalid.
+        FamilyError: The family cannot be loaded.
+        RunError: There is no such run, it is in use, or it cannot be resumed.
+        EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
+
+    Example:
+        >>> import tempfile
+        >>> options = {"iterations": 1, "meta_batch_size": 2, "episodes": 2, "validation_tasks": 0}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train("maml-trpo", run_dir=f"{folder}/run", **options)
+        ...     resume(run, iterations=2).iteration
+        2
+    """
+    run = Path(run_dir)
+    with _found(family, run) as name:
+        return resume_run(
+            run, kind=kind, family=name, iterations=whole_number("iterations", iterations),
+            extend_schedule=extend_schedule, accept_numerics=accept_numerics, report=report,
+        )  # fmt: skip
+
+
+def whole_number(name: str, value: Any) -> int | None:
+    """An argument as a Python integer; None for None.
+
+    Raises:
+        ConfigError: It is neither a whole number of Python nor one of NumPy.
+    """
+    if value is None:
+        return None
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if type(value) is not int:
+        raise ConfigError(f"{name} = {value!r:.80}; expected a whole number")
+    return value
 
 
 def evaluate(
     run_dir: Path | str | BaseAlgorithm,
     *,
-    family: str | None = None,
+    family: str | TaskFamily | None = None,
     variant: str | None = None,
-    split: str = "meta-test",
+    split: Given = "meta-test",
     tasks: int = 40,
     episodes: int = 40,
     samples_per_step: int | None = None,
@@ -98,7 +198,7 @@ def evaluate(
     inner_lr: float | None = None,
     later_inner_lr: float | None = None,
     seed: int = 1,
-    checkpoint: str = "last",
+    checkpoint: str | int = "last",
     initialisation: str = "trained",
     references: bool = False,
     reference_trials: int = 20,
@@ -111,10 +211,11 @@ def evaluate(
 
     Args:
         run_dir: A run directory, or a model of Stable-Baselines3.
-        family: Another family with the same spaces (default: that of the run); required for a model.
+        family: Another family with the same spaces, by name or itself (default: that of the run); required for a model.
         variant: Another variant of the family.
-        split: "meta-train", "meta-validation", "meta-test", "out-of-distribution", or a JSON file of tasks.
-        tasks: Number of tasks.
+        split: "meta-train", "meta-validation", "meta-test", "out-of-distribution", a JSON file of tasks, a list of
+            tasks, or a batch of tasks.
+        tasks: Number of tasks; those of a file or a list are all taken.
         episodes: Episodes of each task before the first and after each step.
         samples_per_step: Transitions of each task in each step, in whole episodes; replaces `episodes`.
         steps: Number of adaptation steps (default: 3; 0 for a model).
@@ -135,6 +236,7 @@ def evaluate(
 
     Raises:
         ConfigError: An option is invalid.
+        FamilyError: The family cannot be loaded, or a given task is none of its tasks.
         RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
 
     Example:
@@ -146,22 +248,39 @@ def evaluate(
         >>> len(result["return"]["mean"]), result["environment_steps"]
         (2, [0, 200])
     """
-    if not isinstance(run_dir, Path | str):
-        options = FamilyEvaluation(
-            family=family, variant=variant, split=split, tasks=tasks, episodes=episodes, steps=steps or 0, seed=seed,
-            references=references, reference_trials=reference_trials,
-        )  # fmt: skip
-        return _evaluate_model(run_dir, options, progress)
-    options = FamilyEvaluation(
-        family=family, variant=variant, split=split, tasks=tasks, episodes=episodes,
-        samples_per_step=samples_per_step, steps=3 if steps is None else steps, inner_lr=inner_lr,
-        later_inner_lr=later_inner_lr, seed=seed, checkpoint=checkpoint, initialisation=initialisation,
-        references=references, reference_trials=reference_trials,
-    )  # fmt: skip
-    return evaluate_on_family(Path(run_dir), options, progress)
+    run = Path(run_dir) if isinstance(run_dir, Path | str) else None
+    with _found(family, run) as name:
+        given = None if isinstance(split, str | Path) else _listed(split)
+        values = {
+            "family": name, "variant": variant or getattr(family, "variant", None), "tasks": tasks,
+            "split": split if given is None else "meta-test", "episodes": episodes, "seed": seed,
+            "references": references, "reference_trials": reference_trials, "steps": (3 if run else 0),
+            **({} if steps is None else {"steps": steps}),
+        }  # fmt: skip
+        if run is None:
+            return _evaluate_model(run_dir, from_mapping(FamilyEvaluation(), values, "evaluate"), progress, given)  # type: ignore[arg-type]
+        values |= {
+            "samples_per_step": samples_per_step, "inner_lr": inner_lr, "later_inner_lr": later_inner_lr,
+            "checkpoint": str(checkpoint), "initialisation": initialisation,
+        }  # fmt: skip
+        return evaluate_on_family(run, from_mapping(FamilyEvaluation(), values, "evaluate"), progress, given)
 
 
-def _evaluate_model(model: BaseAlgorithm, options: FamilyEvaluation, progress: Progress) -> dict[str, Any]:
+def _listed(tasks: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Tasks as a list, from a list or a batch; raises ConfigError for anything else."""
+    if isinstance(tasks, Mapping):
+        try:
+            tasks = [task_at(tasks, i) for i in range(number_of_tasks(tasks))]  # type: ignore[arg-type]
+        except (TypeError, IndexError, StopIteration):
+            tasks = []  # a single task
+    if not isinstance(tasks, Sequence) or not tasks or not all(isinstance(task, Mapping) for task in tasks):
+        raise ConfigError("split: expected the name of a split, a file of tasks, or a list of at least one task")
+    return list(tasks)
+
+
+def _evaluate_model(
+    model: BaseAlgorithm, options: FamilyEvaluation, progress: Progress, given: list[Mapping[str, Any]] | None
+) -> dict[str, Any]:
     """Evaluate a trained model on the same tasks, and with the same form of result, as a run, at step 0."""
     from metarl.sb3.model_setup import Fixed, ModelSetup
 
@@ -174,7 +293,7 @@ def _evaluate_model(model: BaseAlgorithm, options: FamilyEvaluation, progress: P
     config = TrainConfig(family=options.family, variant=options.variant, episodes=options.episodes)
     setup = ModelSetup(config, model)
     try:
-        result = measure_curve(REINFORCEMENT_LEARNING, setup, {}, Fixed(), options.family, options, progress)
+        result = measure_curve(REINFORCEMENT_LEARNING, setup, {}, Fixed(), options.family, options, progress, given)
     finally:
         setup.close()
     result = add_references(result, known, options.reference_trials)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from metarl.config.commands import (
     EvaluateOptions,
     ExportOptions,
     FamiliesOptions,
-    ResumeOptions,
+    FamilyResumeOptions,
     RunOptions,
     RunsOptions,
     TasksOptions,
@@ -71,8 +72,9 @@ def _train(arguments: list[str]) -> int:
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
     where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
-    from metarl.families.registry import family_variants, load_family
+    from metarl.families.registry import family_name, family_variants, load_family
 
+    config = replace(config, family=family_name(config.family))  # a run names a module, not a file
     if config.variant is None:
         variants = family_variants(config.family)
         config = replace(config, variant=variants[0] if variants else None)
@@ -93,8 +95,9 @@ def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tu
     if variant in (None, "None"):
         variant = None
         if not asks_help:
-            from metarl.families.registry import family_variants
+            from metarl.families.registry import family_name, family_variants
 
+            family = family_name(family)
             variants = family_variants(family)
             variant = variants[0] if variants else None
     return preset_or_default(algorithm, family, variant)
@@ -113,7 +116,7 @@ def _value_of(arguments: list[str], option: str) -> str | None:
 
 
 def _resume(arguments: list[str]) -> int:
-    options = parse(ResumeOptions, arguments, "metarl resume")
+    options = parse(FamilyResumeOptions, arguments, "metarl resume")
     return run_resumed(REINFORCEMENT_LEARNING, options)
 
 
@@ -165,15 +168,21 @@ def _adapt(arguments: list[str]) -> int:
     value = json_value("--task", options.task)
     from metarl.agent import MemoryAgent, load
     from metarl.evaluation.video import film
+    from metarl.families.registry import family_name
     from metarl.families.tasks import parse_task
     from metarl.rl.setup import build_family
     from metarl.runs.directory import read_config
+    from metarl.runs.sources import naming_source
 
     _, config = read_config(options.run)
+    there = config.family
+    if options.family is not None:
+        config = replace(config, family=family_name(options.family))
     agent = load(options.run, options.checkpoint)
     if isinstance(agent, MemoryAgent):
         raise RunError(f"{options.run}: adapts by memory while it acts; metarl.load makes an agent of it")
-    family = build_family(config)
+    with naming_source(options.run, there) if options.family is None else nullcontext():
+        family = build_family(config)
     task = parse_task(family.task_space, value, "--task")
     env = family.make(task)
     agent = agent.adapt(
@@ -217,6 +226,7 @@ def _export(arguments: list[str]) -> int:
         options.out,
         algorithm=options.algorithm,
         checkpoint=options.checkpoint,
+        family=options.family,
         seed=options.seed,
         settings=settings,
     )
@@ -273,7 +283,7 @@ def _check(arguments: list[str]) -> int:
                 print(f"      fix: {finding.hint}", flush=True)
     family.close()
     if failed:
-        raise FamilyError(f"family '{options.family}' fails {failed} checks")
+        raise FamilyError(f"family '{options.family}' fails {failed} check{'s' if failed > 1 else ''}")
     return 0
 
 

@@ -233,6 +233,7 @@ def run_resumed(kind: ProblemKind, options: ResumeOptions) -> int:
         outcome = resume(
             options.run,
             kind=kind,
+            family=getattr(options, "family", None),
             iterations=options.iterations,
             extend_schedule=options.extend_schedule,
             accept_numerics=options.accept_numerics,

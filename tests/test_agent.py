@@ -10,7 +10,7 @@ import metarl
 from metarl.agent import Agent
 from metarl.cli import main
 from metarl.config.run import InnerConfig, PolicyConfig, TrainConfig
-from metarl.core.errors import EnvironmentFault, FamilyError, RunError
+from metarl.core.errors import Divergence, EnvironmentFault, FamilyError, RunError
 from metarl.core.prng import Key
 from metarl.families.tasks import task_at
 from metarl.rl.memory import History
@@ -82,6 +82,25 @@ def test_saved_agents_act_the_same(run, family, tmp_path):
     assert loaded.returns == adapted.returns
     further = loaded.adapt(goal_env(family), episodes=3)
     assert len(further.returns) == 2
+
+
+def test_an_observation_of_nan_is_an_error_or_keeps_the_last_action(run):
+    """A NaN would pass through clipping to the motors of a robot."""
+    agent = metarl.load(run)
+    broken = np.array([0.1, np.nan])
+    for keep_last in (False, True):  # nothing to keep yet
+        with pytest.raises(EnvironmentFault, match=r"^observation\[1\] = nan \(1 of 2 entries are not finite\)"):
+            agent.act(broken, keep_last=keep_last)
+    last = agent.act(np.array([0.2, -0.3]))
+    with pytest.raises(EnvironmentFault, match="expected finite numbers"):
+        agent.act(broken, deterministic=False)
+    kept = agent.act(broken, keep_last=True)
+    assert np.array_equal(kept, last)
+    kept[:] = 9  # what a caller does to an action leaves the next one alone
+    assert np.array_equal(agent.act(broken, keep_last=True), last)
+    agent.params["head.bias"] = torch.full_like(agent.params["head.bias"], torch.inf)
+    with pytest.raises(Divergence, match="action is not finite"):
+        agent.act(np.zeros(2), keep_last=True)
 
 
 def test_files_that_are_no_policy(run, tmp_path):
@@ -228,3 +247,26 @@ def test_an_agent_with_memory_says_what_is_missing(memory_run, capsys):
     assert (code, capsys.readouterr().err.strip()) == (
         2, f"metarl: error: {memory_run}: adapts by memory while it acts; metarl.load makes an agent of it",
     )  # fmt: skip
+
+
+def test_an_agent_with_memory_does_not_read_nan(memory_run):
+    """The trial goes on as if the broken observation had been skipped, with the last action taken once more."""
+    agent, twin = metarl.load(memory_run), metarl.load(memory_run)
+    observation = np.zeros(agent.observation_space.shape, np.float32)
+    broken = np.full_like(observation, np.nan)
+    with pytest.raises(EnvironmentFault, match=r"^observation\[0\] = nan"):
+        agent.act(broken, keep_last=True)
+    first = agent.act(observation)
+    assert first == twin.act(observation)
+    for each in (agent, twin):
+        each.observe(1.0, False)
+    with pytest.raises(EnvironmentFault, match="expected finite numbers"):
+        agent.act(broken)
+    state = agent._memory["state"].clone()
+    assert agent.act(broken, keep_last=True) == first
+    assert torch.equal(agent._memory["state"], state)
+    agent.observe(1.0, False)
+    assert agent.act(observation) == twin.act(observation)
+    agent.forget()
+    with pytest.raises(EnvironmentFault):
+        agent.act(broken, keep_last=True)

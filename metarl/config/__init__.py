@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import EvaluateOptions as EvaluateOptions
     from metarl.config.commands import ExportOptions as ExportOptions
     from metarl.config.commands import FamiliesOptions as FamiliesOptions
+    from metarl.config.commands import FamilyResumeOptions as FamilyResumeOptions
     from metarl.config.commands import ResumeOptions as ResumeOptions
     from metarl.config.commands import RunOptions as RunOptions
     from metarl.config.commands import RunsOptions as RunsOptions
@@ -93,6 +94,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "EvaluateOptions",
             "ExportOptions",
             "FamiliesOptions",
+            "FamilyResumeOptions",
             "ResumeOptions",
             "RunOptions",
             "RunsOptions",

@@ -49,6 +49,14 @@ class ResumeOptions:
     """Resume even if a metarl with other mathematics or defaults started the run."""
 
 
+@dataclass(frozen=True)
+class FamilyResumeOptions(ResumeOptions):
+    """Resume a run from its newest intact checkpoint; the result equals that of an uninterrupted run."""
+
+    family: str | None = None
+    """Its family as module:attribute or path/to/module.py:attribute, if it is not found as the run names it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(FamilyEvaluation):
     """Measure how fast a run's policy adapts to held-out tasks."""
@@ -111,6 +119,8 @@ class AdaptOptions:
     """Governs the episodes."""
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
+    family: str | None = None
+    """Its family as module:attribute or path/to/module.py:attribute, if it is not found as the run names it."""
     video: Path | None = None
     """Write an episode of the adapted policy here (.gif, or .mp4 with the video extra)."""
 
@@ -131,6 +141,8 @@ class ExportOptions:
     """Seed of the value function, which metarl does not learn."""
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
+    family: str | None = None
+    """Its family as module:attribute or path/to/module.py:attribute, if it is not found as the run names it."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class TasksOptions:
     """Write the tasks that an evaluation draws, as JSON that `metarl evaluate --split FILE.json` reads."""
 
     family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
-    """A registered name, or module:attribute."""
+    """A registered name, module:attribute, or path/to/module.py:attribute."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.json")]
     """File to write; an existing one is overwritten."""
     variant: str | None = None
@@ -169,6 +181,6 @@ class CheckOptions:
     """Check that a task family fulfils its contract, with a hint for each failed check."""
 
     family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
-    """A registered name, or module:attribute."""
+    """A registered name, module:attribute, or path/to/module.py:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""

@@ -42,7 +42,7 @@ class FamilyEvaluation(ReferenceOptions, Evaluation):
     """Options of an evaluation on a task family."""
 
     family: str | None = None
-    """Another family with the same spaces."""
+    """Another family with the same spaces: a registered name, module:attribute, or path/to/module.py:attribute."""
     variant: str | None = None
     """Another variant of the family."""
     episodes: int = 40

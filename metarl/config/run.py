@@ -121,7 +121,7 @@ class TrainConfig(RunConfig):
     """Options of every outer update of `metarl train`."""
 
     family: str = "navigation2d"
-    """Task family: a registered name, or module:attribute."""
+    """Task family: a registered name, module:attribute, or path/to/module.py:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""
     initialise_from: str | None = None  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -127,6 +128,10 @@ def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: s
 
 
 def _converted(annotation: Any, value: Any, place: str) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # numbers and arrays of NumPy
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if value is None and type(None) in options:
         return None

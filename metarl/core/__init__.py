@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from metarl.core.errors import MetarlError as MetarlError
     from metarl.core.errors import RunError as RunError
     from metarl.core.errors import WorkerFault as WorkerFault
+    from metarl.core.errors import in_python_words as in_python_words
+    from metarl.core.errors import in_words as in_words
     from metarl.core.errors import nearest as nearest
     from metarl.core.imports import import_attribute as import_attribute
+    from metarl.core.imports import is_file_name as is_file_name
+    from metarl.core.imports import is_module_itself as is_module_itself
+    from metarl.core.imports import name_in_file as name_in_file
     from metarl.core.launch import leave as leave
     from metarl.core.launch import place_of_launch as place_of_launch
     from metarl.core.launch import restarts as restarts
@@ -85,9 +90,16 @@ __getattr__, __dir__, __all__ = lazy_door(
             "MetarlError",
             "RunError",
             "WorkerFault",
+            "in_python_words",
+            "in_words",
             "nearest",
         ),
-        "metarl.core.imports": ("import_attribute",),
+        "metarl.core.imports": (
+            "import_attribute",
+            "is_file_name",
+            "is_module_itself",
+            "name_in_file",
+        ),
         "metarl.core.launch": (
             "leave",
             "place_of_launch",

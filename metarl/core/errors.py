@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class MetarlError(Exception):
@@ -41,6 +43,40 @@ class Divergence(MetarlError):
     def __init__(self, message: str, task: int | None = None) -> None:
         super().__init__(message)
         self.task = task
+
+
+_OPTION = re.compile(r"(?<![\w/-])--([a-z][a-z0-9.-]*)")
+
+
+@contextmanager
+def in_python_words() -> Iterator[None]:
+    """Errors of metarl inside the block name arguments as Python does: `inner.first_order`, not `--inner.first-order`.
+
+    Example:
+        >>> with in_python_words():
+        ...     raise ConfigError("--meta-batch-size = 0; expected at least 1")
+        Traceback (most recent call last):
+        metarl.core.errors.ConfigError: meta_batch_size = 0; expected at least 1
+    """
+    try:
+        yield
+    except MetarlError as error:
+        if error.args:
+            words = _OPTION.sub(lambda found: found[1].replace("-", "_"), str(error.args[0]))
+            error.args = (words, *error.args[1:])
+        raise
+
+
+def in_words(error: BaseException) -> str:
+    """Type and message of an exception; the message alone for errors of metarl, which are whole sentences.
+
+    Example:
+        >>> in_words(ValueError("no motor")), in_words(NotImplementedError()), in_words(ConfigError("--lr = 0"))
+        ('ValueError: no motor', 'NotImplementedError without a message', '--lr = 0')
+    """
+    if isinstance(error, MetarlError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from metarl.core.errors import MetarlError, nearest
@@ -33,12 +35,64 @@ def import_attribute(name: str, what: str, error: type[MetarlError]) -> Any:
         module = importlib.import_module(module_name)
     except MetarlError:
         raise
+    except ModuleNotFoundError as reason:
+        if is_module_itself(reason, module_name):
+            raise error(f"{what}: no module '{module_name}' in {os.getcwd()} or on Python's path") from reason
+        raise error(f"{what}: importing {module_name} raised {type(reason).__name__}: {reason}") from reason
     except Exception as reason:
         raise error(f"{what}: importing {module_name} raised {type(reason).__name__}: {reason}") from reason
     if not hasattr(module, attribute):
         names = [n for n in vars(module) if not n.startswith("_")]
         raise error(f"{what}: module {module_name} has no '{attribute}'{nearest(attribute, names)}")
     return getattr(module, attribute)
+
+
+def is_module_itself(reason: BaseException | None, module: str) -> bool:
+    """Whether an import failed because this very module, or a package of it, is not there, and not one that it imports.
+
+    Args:
+        reason: The exception of the import.
+        module: Name of the module, with dots.
+    """
+    missing = getattr(reason, "name", None)
+    return isinstance(reason, ModuleNotFoundError) and missing is not None and f"{module}.".startswith(f"{missing}.")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name is `path/to/module.py:attribute`, and not `module:attribute`."""
+    return name.rpartition(":")[0].endswith(".py")
+
+
+def name_in_file(name: str, what: str, error: type[MetarlError]) -> str:
+    """Make the module of a file importable, and return the name of the attribute as `module:attribute`.
+
+    The folder of the file is appended to Python's path, so that worker processes and modules beside it are found too.
+
+    Args:
+        name: `path/to/module.py:attribute`.
+        what: Start of error messages.
+        error: Class of the exception.
+
+    Raises:
+        MetarlError: An `error` if there is no such file, or another module has its name.
+    """
+    place, _, attribute = name.rpartition(":")
+    path = Path(os.path.abspath(place))
+    if not path.is_file():
+        raise error(f"{what}: there is no file {path}")
+    if not path.stem.isidentifier():
+        raise error(f"{what}: {path.name} is not the name of a module; expected letters, digits and underscores")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(path.stem)
+    except ValueError:  # a module without a place, such as __main__
+        spec = None
+    there = None if spec is None else spec.origin
+    if there is None or not os.path.exists(there) or not path.samefile(there):
+        raise error(f"{what}: '{path.stem}' is the name of another module ({there}); rename {path.name}")
+    return f"{path.stem}:{attribute}"
 
 
 def lazy_door(

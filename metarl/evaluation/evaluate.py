@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,24 @@ from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.evaluation.references import add_references, family_with_references
 from metarl.evaluation.statistics import RATE_BOUNDS, summarise, while_adapting, worse_after_adaptation
+from metarl.families.registry import family_name
 from metarl.families.splits import held_out_generator
-from metarl.families.tasks import number_of_tasks, read_tasks, task_ids
+from metarl.families.tasks import (
+    batch_tasks,
+    number_of_tasks,
+    parse_task,
+    read_tasks,
+    task_at,
+    task_ids,
+    task_to_json,
+)
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
+from metarl.runs.sources import naming_source
 from metarl.training.assembly import assemble
+
+GIVEN = "given"
+"""Entry `split` of a result on tasks that the caller gave; they are in its entry `given_tasks`."""
 
 Progress = Callable[[int, int], None]
 """Callback with the number of measured points and the number of all points."""
@@ -43,7 +57,10 @@ def evaluate_run(run: Path, *, progress: Progress = lambda done, total: None, **
 
 
 def evaluate_on_family(
-    run: Path, options: FamilyEvaluation, progress: Progress = lambda done, total: None
+    run: Path,
+    options: FamilyEvaluation,
+    progress: Progress = lambda done, total: None,
+    given: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Measure the adaptation curve of a run of `metarl train`, on its own family or another with the same spaces.
 
@@ -51,24 +68,28 @@ def evaluate_on_family(
         run: The run directory.
         options: Options of the evaluation.
         progress: Called with the number of measured points and the number of all points.
+        given: Tasks to measure on, in place of those of a split.
 
     Raises:
         ConfigError: An option is invalid.
+        FamilyError: The family cannot be loaded, or a given task is none of its tasks.
         FamilyError: References are asked for and the family has none.
         RunError: There is no such run or checkpoint, or the family's spaces do not fit it.
     """
     algorithm, config = read_config(run)
     check_least(("episodes", options.episodes, 1), ("samples-per-step", options.samples_per_step, 1))
-    same = options.family is None or options.family == config.family
+    there = config.family
+    family = there if options.family is None else family_name(options.family)
     config = replace(
         config.measured(options.episodes, options.samples_per_step),
-        family=options.family or config.family,
-        variant=options.variant or (config.variant if same else None),
+        family=family,
+        variant=options.variant or (config.variant if family == there else None),
     )
     if options.references and isinstance(config, Sb3Config):
         raise ConfigError("--references: not for Stable-Baselines3, whose learners collect episodes of their own")
-    known = family_with_references(options, config.family, config.variant)
-    result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress)
+    with naming_source(run, there) if options.family is None else nullcontext():
+        known = family_with_references(options, config.family, config.variant)
+        result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress, given)
     return add_references(result, known, options.reference_trials)
 
 
@@ -91,6 +112,7 @@ def evaluate_as(
     config: RunConfig,
     options: Evaluation,
     progress: Progress = lambda done, total: None,
+    given: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Measure the adaptation curve of a run's parameters on held-out tasks of a given configuration.
 
@@ -101,6 +123,7 @@ def evaluate_as(
         config: The configuration of tasks, model and adapter.
         options: Options of the evaluation.
         progress: Called with the number of measured points and the number of all points.
+        given: Tasks to measure on, in place of those of a split.
 
     Raises:
         ConfigError: An option is invalid.
@@ -120,10 +143,10 @@ def evaluate_as(
             theta = parts.initial_theta()
         else:
             state, manifest = load_selected(run, options.checkpoint)
-            trained = parts.as_trained(state["theta"], str(run))
+            trained = parts.as_trained(state["theta"], str(run), manifest)
             theta = {name: value.to(parts.device, parts.dtype) for name, value in trained.items()}
         theta = setup.at_test(theta, Key.from_seed(options.seed).at("evaluation"))
-        result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress)
+        result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress, given)
         return {
             **result,
             "initialisation": options.initialisation,
@@ -140,6 +163,7 @@ def measure_curve(
     family: str,
     options: Evaluation,
     progress: Progress,
+    given: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Measure the adaptation curve of theta on held-out tasks of a setup, with averages and intervals.
 
@@ -151,18 +175,25 @@ def measure_curve(
         family: Name of the tasks in the result.
         options: Options of the evaluation.
         progress: Called with the number of measured points and the number of all points.
+        given: Tasks to measure on, in place of those of a split.
     """
     split, tasks, steps, seed = options.split, options.tasks, options.steps, options.seed
     key = Key.from_seed(seed).at("evaluation")
-    if split.endswith(".json"):
-        sampled = read_tasks(Path(split), setup.task_space)
+    space, listed = setup.task_space, {}
+    if given is not None:
+        sampled = batch_tasks([parse_task(space, task, f"split: task {i}") for i, task in enumerate(given)])
+        split, tasks = GIVEN, len(given)
+        listed = {"given_tasks": [task_to_json(space, task_at(sampled, i)) for i in range(tasks)]}
+    elif split.endswith(".json"):
+        sampled = read_tasks(Path(split), space)
         tasks = number_of_tasks(sampled)
     else:
         sampled = setup.sample_tasks(tasks, split, held_out_generator(setup.name, setup.variant, split, seed))
     problem = setup.problem(training=False)
     try:
         # Keyed by the split: where splits share tasks, a rate is chosen on other episodes than those reported.
-        place = key.at("episodes", "file" if split.endswith(".json") else split)
+        named = given is not None or split.endswith(".json")
+        place = key.at("episodes", "file" if named else split)
         curve = adaptation_curve(problem, theta, sampled, place, adapter, steps, progress)
     finally:
         problem.close()
@@ -171,6 +202,7 @@ def measure_curve(
         "family": family,
         "variant": setup.variant,
         "split": split,
+        **listed,
         "splits": setup.splits.kind,
         "seed": seed,
         "tasks": tasks,

@@ -24,7 +24,7 @@ from metarl.evaluation.statistics import distinct_tasks, mean, pooled, table_of
 from metarl.families.family import TaskFamily
 from metarl.families.registry import load_family
 from metarl.families.splits import SPLITS, held_out_generator
-from metarl.families.tasks import Tasks, read_tasks
+from metarl.families.tasks import Tasks, batch_tasks, parse_task, read_tasks
 from metarl.references.reference import Reference
 
 PRIOR_SPLITS = SPLITS[:3]
@@ -170,6 +170,8 @@ def _measured(family: TaskFamily, result: Mapping[str, Any], episodes: int, tria
 def _tasks_of(family: TaskFamily, result: Mapping[str, Any]) -> Tasks:
     """The tasks that the evaluation measured."""
     split, seed = result["split"], result["seed"]
+    if "given_tasks" in result:
+        return batch_tasks([parse_task(family.task_space, task) for task in result["given_tasks"]])
     if split.endswith(".json"):
         return read_tasks(Path(split), family.task_space)
     rng = held_out_generator(family.name, family.variant, split, seed)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from metarl.families.mujoco import MujocoVectorEnv as MujocoVectorEnv
     from metarl.families.mujoco import actions_in_words as actions_in_words
     from metarl.families.mujoco import usable_cores as usable_cores
+    from metarl.families.registry import family_name as family_name
     from metarl.families.registry import family_variants as family_variants
+    from metarl.families.registry import file_of_family as file_of_family
+    from metarl.families.registry import handed_over as handed_over
+    from metarl.families.registry import has_no_name as has_no_name
     from metarl.families.registry import load_family as load_family
     from metarl.families.registry import registered as registered
     from metarl.families.splits import SPLITS as SPLITS
@@ -66,7 +70,11 @@ __getattr__, __dir__, __all__ = lazy_door(
             "usable_cores",
         ),
         "metarl.families.registry": (
+            "family_name",
             "family_variants",
+            "file_of_family",
+            "handed_over",
+            "has_no_name",
             "load_family",
             "registered",
         ),

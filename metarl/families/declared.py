@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import numbers
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit
 
-from metarl.core.errors import FamilyError, MetarlError, nearest
+from metarl.core.errors import FamilyError, MetarlError, in_words, nearest
 from metarl.families.family import TaskFamily
 from metarl.families.splits import Splits, UniformSplits
 from metarl.families.tasks import Task, task_at
@@ -55,6 +57,10 @@ class DeclaredFamily(TaskFamily):
             raise FamilyError(
                 f"task_space: expected a gymnasium.spaces.Dict with an entry a parameter; got {task_space!r}"
             )
+        if isinstance(env, gymnasium.Env):
+            raise FamilyError(f"env = {env}: an environment; expected a registered id, or a function that makes one")
+        if not isinstance(env, str) and not callable(env):
+            raise FamilyError(f"env = {env!r:.80}; expected a registered id, or a function that makes an environment")
         own_name = env if isinstance(env, str) else str(getattr(env, "__name__", "declared"))
         self.name = name or own_name
         self.task_space = task_space
@@ -62,7 +68,10 @@ class DeclaredFamily(TaskFamily):
         self._env = env
         self._set_task = set_task
         self._rescale_actions = rescale_actions
-        self._horizon = horizon
+        if horizon is not None or not isinstance(env, str):
+            self._horizon: int | None = _whole_horizon(horizon, self.name)
+        else:
+            self._horizon = None
         self.protocol = {"actions": "scaled from [-1, 1] to the bounds, then clipped" if rescale_actions else "clipped"}
 
     @cached_property
@@ -80,11 +89,10 @@ class DeclaredFamily(TaskFamily):
     def horizon(self) -> int:  # type: ignore[override]
         """The given horizon, or the time limit that is registered for the environment."""
         horizon = self._horizon
-        if horizon is None and isinstance(self._env, str):
-            horizon = gymnasium.spec(self._env).max_episode_steps
-        if horizon is None or horizon < 1:
-            raise FamilyError(f"family '{self.name}': horizon = {horizon}; expected a number of steps of at least 1")
-        return horizon
+        if horizon is None:
+            _ = self._constructor  # says so if there is no such id
+            horizon = gymnasium.spec(self._env).max_episode_steps  # type: ignore[arg-type]
+        return _whole_horizon(horizon, self.name)
 
     @cached_property
     def _prototype(self) -> gymnasium.Env:
@@ -93,7 +101,7 @@ class DeclaredFamily(TaskFamily):
         except MetarlError:
             raise
         except Exception as error:
-            raise FamilyError(f"family '{self.name}': {type(error).__name__}: {error}") from error
+            raise FamilyError(f"family '{self.name}': {in_words(error)}") from error
 
     @property
     def observation_space(self) -> spaces.Space:  # type: ignore[override]
@@ -106,8 +114,12 @@ class DeclaredFamily(TaskFamily):
         return self._prototype.action_space
 
     @cached_property
-    def _keyword_names(self) -> frozenset[str]:
-        """Task entries that are only arguments of the constructor, not attributes; empty with a `set_task` function."""
+    def rebuilt_for(self) -> frozenset[str]:
+        """Task entries that are given to the constructor; the others are set as attributes. Empty with `set_task`.
+
+        An argument of the constructor that is an attribute as well is set as an attribute only if the constructor does
+        nothing but store it. Otherwise what the constructor derives from it would not follow the task.
+        """
         if self._set_task is not None:
             return frozenset()
         parameters = inspect.signature(self._constructor).parameters
@@ -116,10 +128,9 @@ class DeclaredFamily(TaskFamily):
         try:
             probe = self._constructor(**(fixed | taken))
         except Exception as error:
-            raise FamilyError(
-                f"family '{self.name}': its constructor raised {type(error).__name__}: {error}"
-            ) from error
+            raise FamilyError(f"family '{self.name}': its constructor raised {in_words(error)}") from error
         attributes = {name for name in self.task_space.spaces if hasattr(probe.unwrapped, name)}
+        attributes -= {name for name in attributes & set(taken) if not self._is_stored(name, probe, fixed | taken)}
         probe.close()
         for name in self.task_space.spaces:
             if name not in parameters and name not in attributes:
@@ -129,12 +140,29 @@ class DeclaredFamily(TaskFamily):
                 )
         return frozenset(set(self.task_space.spaces) - attributes)
 
+    def _is_stored(self, name: str, probe: gymnasium.Env, arguments: dict[str, Any]) -> bool:
+        """Whether the constructor only stores an argument, found by a second environment with another value of it."""
+        source = copy.deepcopy(self.task_space.spaces[name])
+        source.seed(0)
+        drawn = (_plain(source.sample()) for _ in range(10))
+        other = next((value for value in drawn if not _same(value, arguments[name])), None)
+        if other is None:
+            return False
+        try:
+            twin = self._constructor(**(arguments | {name: other}))
+        except Exception:
+            return False  # what is wrong with the value is said where an environment is made with it
+        ours, theirs = ({**vars(env.unwrapped)} for env in (probe, twin))
+        twin.close()
+        stored = _same(ours.pop(name, None), arguments[name]) and _same(theirs.pop(name, None), other)
+        return stored and ours.keys() == theirs.keys() and all(_same(ours[key], theirs[key]) for key in ours)
+
     def _first_task(self) -> Task:
         return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
 
     def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
         """The environment inside the task wrapper, built with the task entries that its constructor takes."""
-        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self._keyword_names}
+        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self.rebuilt_for}
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         if isinstance(self._env, str):
@@ -142,6 +170,7 @@ class DeclaredFamily(TaskFamily):
         else:
             env = TimeLimit(self._env(**arguments), self.horizon)
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
+            _check_flattenable(env.observation_space, self.name)
             env = FlattenObservation(env)
         actions = env.action_space
         if self._rescale_actions and isinstance(actions, spaces.Box) and actions.is_bounded():
@@ -154,7 +183,7 @@ class DeclaredFamily(TaskFamily):
             self._set_task(env.unwrapped, task)
             return
         for name in self.task_space.spaces:
-            if name not in self._keyword_names:
+            if name not in self.rebuilt_for:
                 setattr(env.unwrapped, name, _plain(task[name]))
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
@@ -164,7 +193,7 @@ class DeclaredFamily(TaskFamily):
     def set_task(self, env: gymnasium.Env, task: Task) -> None:
         """Change the task of an environment; it is rebuilt if an entry is an argument of its constructor."""
         holder = wrapper_of(env, _TaskHolder)
-        if self._keyword_names:
+        if self.rebuilt_for:
             holder.rebuild(task)
         self.apply(holder, task)
 
@@ -191,8 +220,9 @@ def declare_family(
 ) -> DeclaredFamily:
     """Declare a family over a Gymnasium environment by the parameters that vary.
 
-    Each entry of the task space is an attribute of the unwrapped environment, or else a keyword argument of its
-    constructor. Observations that are not flat vectors are flattened.
+    Each entry of the task space is a keyword argument of the environment's constructor, or else an attribute of the
+    unwrapped environment. An environment is built anew for an argument from which its constructor derives anything.
+    Observations that are not flat vectors are flattened.
 
     Args:
         env: A registered id, or a constructor.
@@ -227,6 +257,47 @@ def declare_family(
         rescale_actions=rescale_actions,
         name=name,
     )
+
+
+def _whole_horizon(horizon: Any, name: str) -> int:
+    """The horizon as a Python integer; raises FamilyError if it is not a whole number of at least 1."""
+    if isinstance(horizon, bool) or not isinstance(horizon, numbers.Integral) or horizon < 1:
+        missing = "; give declare_family the time limit of an episode" if horizon is None else ""
+        raise FamilyError(
+            f"family '{name}': horizon = {horizon!r}; expected a whole number of steps of at least 1{missing}"
+        )
+    return int(horizon)
+
+
+def _check_flattenable(space: spaces.Space, name: str) -> None:
+    """Raise FamilyError, with the entry at fault, if a space of observations has no form as a flat vector."""
+    if _is_flattenable(space):
+        return
+    if isinstance(space, spaces.Dict):
+        entry = next(key for key, part in space.spaces.items() if not _is_flattenable(part))
+        what = f"observation entry '{entry}' is a {type(space[entry]).__name__}"
+        rest = [key for key, part in space.spaces.items() if _is_flattenable(part)]
+        hint = f", or leave it out: gymnasium.wrappers.FilterObservation(env, {rest})"
+    else:
+        what, hint = f"observations are a {type(space).__name__}", ""
+    raise FamilyError(f"family '{name}': {what}, which has no flat form; make numbers of it in a wrapper{hint}")
+
+
+def _is_flattenable(space: spaces.Space) -> bool:
+    try:
+        return space.is_np_flattenable
+    except NotImplementedError:  # as a space of one's own, and any dictionary with one, says it
+        return False
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are certainly equal; objects without a comparison of their own are not."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and np.shape(a) == np.shape(b) and bool(np.all(a == b))
+    except Exception:
+        return False
 
 
 def _plain(value: Any) -> Any:

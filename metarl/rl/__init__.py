@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from metarl.rl.setup import build_family as build_family
     from metarl.rl.setup import build_policy as build_policy
     from metarl.rl.setup import build_problem as build_problem
+    from metarl.rl.setup import check_spaces as check_spaces
     from metarl.rl.setup import fitted_params as fitted_params
     from metarl.rl.setup import memory_policy as memory_policy
     from metarl.rl.setup import problem_over as problem_over
@@ -74,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "build_family",
             "build_policy",
             "build_problem",
+            "check_spaces",
             "fitted_params",
             "memory_policy",
             "problem_over",

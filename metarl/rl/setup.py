@@ -16,12 +16,12 @@ from metarl.adaptation.parameters import as_trained
 from metarl.adaptation.setup import Model
 from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
-from metarl.core.errors import ConfigError, FamilyError
+from metarl.core.errors import ConfigError, FamilyError, RunError
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.families.family import TaskFamily
-from metarl.families.registry import load_family
+from metarl.families.registry import file_of_family, load_family
 from metarl.families.tasks import Tasks
 from metarl.families.vec_env import VecEnv, make_vec_env
 from metarl.rl.memory import MemoryPolicy
@@ -164,6 +164,37 @@ def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
     return observation, spaces.Box(low, high, dtype=np.float32)
 
 
+def check_spaces(trained: Any, here: Any, name: str, where: str) -> None:
+    """Check that parameters were trained on the spaces of a family, except for bounds and for where actions start.
+
+    Args:
+        trained: The spaces of training, as `describe_spaces` returns them; other values are not checked.
+        here: The spaces of the family.
+        name: Name of the family, for the error message.
+        where: Start of the error message.
+
+    Raises:
+        RunError: Observations or actions have another size or kind.
+    """
+    if not isinstance(trained, dict) or not isinstance(here, dict):
+        return
+    for what, found, expected in (
+        ("observations have", *(f"{side.get('observation_size')} entries" for side in (here, trained))),
+        ("actions are", *(_in_words(side.get("action")) for side in (here, trained))),
+    ):
+        if found != expected:
+            raise RunError(f"{where}: trained where {what} {expected}; those of family '{name}': {found}")
+
+
+def _in_words(action: Any) -> str:
+    if not isinstance(action, dict):
+        return "unknown"
+    if "discrete" in action:
+        return f"one of {action['discrete']} choices"
+    low = action.get("low")
+    return f"{len(low)} numbers" if isinstance(low, list) else "unknown"
+
+
 def fitted_params(config: TrainConfig, description: dict[str, Any], params: Params, where: str) -> Params:
     """Check loaded parameters against the policy of a configuration.
 
@@ -220,9 +251,11 @@ class FamilySetup:
         return theta
 
     def facts(self) -> dict[str, Any]:
-        """Spaces and horizon, from which a saved policy is rebuilt."""
+        """Spaces and horizon, from which a saved policy is rebuilt; the family's name, and the file of its module."""
         described = describe_spaces(self.family.observation_space, self.family.action_space)
-        return {"spaces": described, "horizon": self.family.horizon}
+        found = {"spaces": described, "horizon": self.family.horizon, "family": self.name}
+        file = file_of_family(self.config.family)
+        return found if file is None else {**found, "family_file": file}
 
     def budget(self, steps: int) -> dict[str, Any]:
         """The configured budget, and the environment steps granted before each of `steps` + 1 points."""

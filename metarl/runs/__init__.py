@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.runs.directory import check_free as check_free
     from metarl.runs.directory import check_same as check_same
     from metarl.runs.directory import create as create
+    from metarl.runs.directory import holds_run as holds_run
     from metarl.runs.directory import kind_name as kind_name
     from metarl.runs.directory import read_config as read_config
     from metarl.runs.directory import read_metrics as read_metrics
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from metarl.runs.policy_files import SavedPolicy as SavedPolicy
     from metarl.runs.policy_files import read_policy as read_policy
     from metarl.runs.policy_files import write_policy as write_policy
+    from metarl.runs.sources import naming_source as naming_source
     from metarl.runs.tensorboard import Events as Events
 
 __getattr__, __dir__, __all__ = lazy_door(
@@ -49,6 +51,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "check_free",
             "check_same",
             "create",
+            "holds_run",
             "kind_name",
             "read_config",
             "read_metrics",
@@ -68,6 +71,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "read_policy",
             "write_policy",
         ),
+        "metarl.runs.sources": ("naming_source",),
         "metarl.runs.tensorboard": ("Events",),
     },
 )

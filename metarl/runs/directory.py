@@ -17,6 +17,7 @@ from metarl.config.toml import flat_mapping, from_mapping, read_toml, to_mapping
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, RunError
 from metarl.runs.durable import replace_file, sync_directory, writing
+from metarl.runs.sources import check_names_no_file
 
 CONFIG = "config.toml"
 
@@ -46,7 +47,7 @@ def create(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REI
         raise RunError(f"{run}: cannot be written: {error.strerror}") from None
     lock = RunLock(run)
     try:
-        if (run / CONFIG).exists():  # created by another process since the check above
+        if holds_run(run):  # created by another process since the check above
             raise _taken(run, kind)
         named = {"algorithm": algorithm}
         if kind != REINFORCEMENT_LEARNING:
@@ -73,11 +74,31 @@ def check_free(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> None:
     Raises:
         RunError: The directory contains a run or other files.
     """
-    if (run / CONFIG).exists():
+    if holds_run(run):
         raise _taken(run, kind)
-    # A process that died before it wrote the configuration leaves only these files.
-    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, f".{CONFIG}"}):
+    if run.exists() and not _has_only_a_start(run):
         raise RunError(f"{run}: exists and is not an empty directory; choose another --run-dir")
+    if is_held(run):
+        raise RunError(f"{run}: in use by another process")
+
+
+def holds_run(run: Path) -> bool:
+    """Whether a directory contains a run that has got further than its start.
+
+    A start that failed, for want of memory for instance, leaves a configuration and empty files. They block nothing.
+    """
+    return (run / CONFIG).exists() and not _has_only_a_start(run)
+
+
+def _has_only_a_start(run: Path) -> bool:
+    """Whether a directory contains only what a training writes before its first iteration ends."""
+    if not run.is_dir():
+        return False
+    names = {path.name for path in run.iterdir()}
+    if CONFIG in names and LOCK not in names:
+        return False  # somebody else's file of that name
+    known = names <= {LOCK, CONFIG, f".{CONFIG}", METRICS, "tensorboard"}
+    return known and not (METRICS in names and (run / METRICS).stat().st_size)
 
 
 def _taken(run: Path, kind: ProblemKind) -> RunError:
@@ -123,6 +144,7 @@ def read_config(run: Path, kind: ProblemKind = REINFORCEMENT_LEARNING) -> tuple[
     unset = unset_mapping(mapping.pop(UNSET, []), str(path))
     config = from_mapping(from_mapping(default, unset, str(path)), mapping, str(path))
     validate(config, str(path))
+    check_names_no_file(config, str(path))
     return algorithm, config
 
 

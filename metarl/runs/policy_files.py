@@ -19,6 +19,7 @@ from metarl.core.params import Params
 from metarl.runs.checkpoint import check_header, load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.manifest import has_entries
+from metarl.runs.sources import check_names_no_file
 
 FORMAT = 1
 
@@ -72,6 +73,7 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
         raise RunError(f"{place}: damaged: its metadata are not those of a saved policy")
     config = from_mapping(TrainConfig(), facts["config"], str(place))
     validate(config, str(place))
+    check_names_no_file(config, str(place))
     return SavedPolicy(replace(config, device="cpu"), params, facts["spaces"], facts["horizon"], facts["returns"])
 
 

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metarl.adaptation.parameters import as_trained
+from metarl.config.run import TrainConfig
 from metarl.config.sb3 import ON_POLICY, Sb3Config
 from metarl.config.validation import check_least
 from metarl.core.errors import ConfigError, RunError
 from metarl.core.params import Params
 from metarl.core.prng import Key
 from metarl.families.family import TaskFamily
+from metarl.families.registry import load_family
 from metarl.families.tasks import Task, Tasks, batch_tasks
 from metarl.rl.setup import build_family, fitted_params
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.policy_files import read_policy
+from metarl.runs.sources import naming_source
 from metarl.sb3.acting import private_randomness
 from metarl.sb3.adapter import Sb3Adapter
 from metarl.sb3.environments import learning_envs
@@ -39,7 +42,8 @@ def export_model(
     path: Path | str | None = None,
     *,
     algorithm: str | None = None,
-    checkpoint: str = "last",
+    checkpoint: str | int = "last",
+    family: str | TaskFamily | None = None,
     task: Task | None = None,
     seed: int = 1,
     settings: dict[str, Any] | None = None,
@@ -55,6 +59,7 @@ def export_model(
         path: File to save the model to; it is not saved by default.
         algorithm: "PPO" (the default) or "A2C".
         checkpoint: "last", "best" or an iteration.
+        family: The family, if it is not found as the run names it.
         task: Task of the model's environment (default: a meta-training task drawn by `seed`).
         seed: Seed of the value function and of the task.
         settings: Further arguments of the algorithm's constructor. The discount factor is that of the run.
@@ -65,7 +70,7 @@ def export_model(
         FamilyError: The family cannot be loaded.
     """
     check_least(("seed", seed, 0))
-    place = Path(source)
+    place, checkpoint = Path(source), str(checkpoint)
     config = read_config(place)[1] if place.is_dir() else None
     key = Key.from_seed(seed).at("export")
     if isinstance(config, Sb3Config):
@@ -75,11 +80,11 @@ def export_model(
             )
         if settings:
             raise ConfigError(f"--settings = {settings}; expected none: {place} has those that it was trained with")
-        family = build_family(config)
-        learner = Learner(config, family)
+        found = _family(config, place, family)
+        learner = Learner(config, found)
         theta = _trained(config, learner, place, checkpoint)
         with private_randomness(key):
-            model = learner.starting(theta, _one_task(family, task, key), key, config.inner.lr)
+            model = learner.starting(theta, _one_task(found, task, key), key, config.inner.lr)
     else:
         name = algorithm or "PPO"
         if name not in ON_POLICY:
@@ -89,8 +94,8 @@ def export_model(
         check_arguments(kind, settings, "--settings")
         saved = read_policy(place, checkpoint)
         params = fitted_params(saved.config, saved.spaces, saved.params, str(place))
-        family = build_family(saved.config)
-        env = learning_envs(family, _one_task(family, task, key))
+        found = _family(saved.config, place, family)
+        env = learning_envs(found, _one_task(found, task, key))
         with private_randomness(key) as drawn:
             arguments: dict[str, Any] = {"gamma": saved.config.gamma, "seed": drawn.seed, "device": "cpu", **settings}
             model = kind("MlpPolicy", env, policy_kwargs=policy_arguments(saved.config.policy, name), **arguments)
@@ -101,6 +106,14 @@ def export_model(
         except OSError as error:
             raise RunError(f"{path}: cannot be written: {error.strerror}") from None
     return model
+
+
+def _family(config: TrainConfig, place: Path, given: str | TaskFamily | None) -> TaskFamily:
+    """The family of a configuration, or the one that is given."""
+    if given is not None:
+        return load_family(given, config.variant, observe_task=config.observe_task)
+    with naming_source(place, config.family):
+        return build_family(config)
 
 
 def _trained(config: Sb3Config, learner: Learner, place: Path, checkpoint: str) -> Params:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
 import torch
 
@@ -17,6 +19,7 @@ from metarl.core.errors import ConfigError
 from metarl.core.machine import DTYPES, check_device, keep_freed_memory
 from metarl.core.params import Params
 from metarl.core.ranks import current
+from metarl.rl.setup import check_spaces
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,19 @@ class Assembly:
         """The untrained initialisation for the configured seed."""
         return initial_theta(self.adapter, self.setup.model, self.config.seed, self.device, self.dtype)
 
-    def as_trained(self, loaded: Params, where: str) -> Params:
-        """Check loaded parameters against the model, as `metarl.adaptation.as_trained` does."""
+    def as_trained(self, loaded: Params, where: str, manifest: Mapping[str, Any] | None = None) -> Params:
+        """Check loaded parameters against the model, as `metarl.adaptation.as_trained` does.
+
+        Args:
+            loaded: The parameters.
+            where: Start of error messages.
+            manifest: Manifest of their checkpoint, whose spaces are compared first.
+
+        Raises:
+            RunError: The spaces differ from those of training, or the parameters do not fit the model.
+        """
+        if manifest is not None:
+            check_spaces(manifest.get("spaces"), self.setup.facts().get("spaces"), self.setup.name, where)
         return as_trained(self.adapter, self.setup.model, loaded, where)
 
     def for_seed(self, seed: int) -> Assembly:

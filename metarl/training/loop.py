@@ -116,19 +116,24 @@ class Training:
     def _take_up(self, state: State, manifest: dict[str, Any], accept_numerics: bool) -> None:
         """Continue from a checkpoint, with a warning if the result will not be bitwise the same."""
         run, config = self.run_dir, self.config
-        theta = self.parts.as_trained(state["theta"], str(run))
+        now = self.setup.facts()
+        for name in ("family", "horizon"):
+            if manifest.get(name, now.get(name)) != now.get(name):
+                here = f"{name} is {manifest[name]!r:.80} there and {now.get(name)!r} here"
+                raise RunError(f"{run}: not resumed: its {here}")
+        theta = self.parts.as_trained(state["theta"], str(run), manifest)
         if any(value.dtype != self.parts.dtype for value in theta.values()):
             raise RunError(f"{run}: its checkpoints are not {config.dtype}, as config.toml says")
         if not accept_numerics:
             check_numerics(run, manifest)
-        then, now = manifest["threads"], torch.get_num_threads()
-        if then != now:
+        then, threads = manifest["threads"], torch.get_num_threads()
+        if then != threads:
             reason = "sums are rounded differently, so it will not be bitwise the same"
-            warnings.warn(f"{run}: trained with {then} threads, goes on with {now}: {reason}", stacklevel=2)
-        then, now = manifest.get("processes", 1), current().size
-        if then != now and not config.ordered_sums:
+            warnings.warn(f"{run}: trained with {then} threads, goes on with {threads}: {reason}", stacklevel=2)
+        then, processes = manifest.get("processes", 1), current().size
+        if then != processes and not config.ordered_sums:
             reason = "sums are rounded differently, so it will not be bitwise the same (--ordered-sums would be)"
-            warnings.warn(f"{run}: trained by {then} processes, goes on with {now}: {reason}", stacklevel=2)
+            warnings.warn(f"{run}: trained by {then} processes, goes on with {processes}: {reason}", stacklevel=2)
         self.state = fitting({**state, "theta": theta}, self.state, str(run))
         self.co_seeds = manifest.get("beside", 0)
         self.iteration = self.saved = manifest["iteration"]

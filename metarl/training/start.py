@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig, has_schedule
 from metarl.core.errors import ConfigError
 from metarl.core.launch import restarts
 from metarl.core.ranks import broadcast_rank0, current, process_group, sync_errors
-from metarl.runs.directory import check_same, read_config
+from metarl.families.registry import family_name
+from metarl.runs.directory import check_same, holds_run, read_config
+from metarl.runs.sources import naming_source
 from metarl.training.assembly import Assembly, assemble
 from metarl.training.loop import Outcome, Reporter, Training
 
@@ -59,13 +64,14 @@ def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = 
 
 def is_there(run: Path, or_resume: bool) -> bool:
     """Whether to resume: `or_resume` was given or torchrun restarted this process, and a run exists."""
-    return (or_resume or restarts() > 0) and (run / "config.toml").exists()
+    return (or_resume or restarts() > 0) and holds_run(run)
 
 
 def resume(
     run_dir: Path | str,
     *,
     kind: ProblemKind = REINFORCEMENT_LEARNING,
+    family: str | None = None,
     iterations: int | None = None,
     extend_schedule: bool = False,
     accept_numerics: bool = False,
@@ -76,7 +82,8 @@ def resume(
     Args:
         run_dir: The run.
         kind: The kind of problem.
-        iterations: Meta-iterations in total (default: as configured).
+        family: Name by which its family is found here (default: as configured).
+        iterations: Meta-iterations in total, at least as many as are done (default: as configured).
         extend_schedule: Whether training may continue past the end of a schedule, at its last value.
         accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
@@ -109,9 +116,20 @@ def resume(
             f"--iterations = {total}; the schedule of {algorithm} ends at {config.iterations}; "
             "add --extend-schedule to go on at its last value"
         )
+    there = getattr(config, "family", "")
+    if family is not None:
+        config = replace(config, family=family_name(family))
     with (
         process_group(config.device, config.rank_timeout),
-        assemble(algorithm, config, kind) as parts,
+        _assembled(run, there, family is None, algorithm, config, kind) as parts,
         Training(parts, run, new=False, accept_numerics=accept_numerics) as training,
     ):
+        if iterations is not None and total < training.iteration:
+            raise ConfigError(f"--iterations = {total}; expected at least {training.iteration}, which {run} has done")
         return training.run(total, report)
+
+
+def _assembled(run: Path, there: str, as_configured: bool, *of: Any) -> Assembly:
+    """The parts of a run; where the module of its configured family is not found, the error names where it was."""
+    with naming_source(run, there) if as_configured else nullcontext():
+        return assemble(*of)

@@ -1,7 +1,15 @@
 import pytest
 
 from metarl.core import errors
-from metarl.core.errors import Divergence, EnvironmentFault, MetarlError, WorkerFault, nearest
+from metarl.core.errors import (
+    ConfigError,
+    Divergence,
+    EnvironmentFault,
+    MetarlError,
+    WorkerFault,
+    in_python_words,
+    nearest,
+)
 
 
 def test_every_error_is_one_that_the_command_line_prints_in_one_line():
@@ -29,3 +37,17 @@ def test_a_divergence_says_which_task_where_it_is_known():
 )
 def test_the_nearest_name_is_suggested_and_few_are_listed(name, valid, suggestion):
     assert nearest(name, valid) == suggestion
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("--inner.first-order = 3; expected true", "inner.first_order = 3; expected true"),
+        ("add --extend-schedule to go on", "add extend_schedule to go on"),
+        ("/tmp/a--b: 'x--y' -- no option", "/tmp/a--b: 'x--y' -- no option"),
+    ],
+)
+def test_errors_in_python_name_arguments_as_python_does(message, expected):
+    with pytest.raises(ConfigError) as caught, in_python_words():
+        raise ConfigError(message)
+    assert str(caught.value) == expected

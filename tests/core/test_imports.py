@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from metarl.core.errors import ConfigError, FamilyError
-from metarl.core.imports import import_attribute, lazy_door
+from metarl.core.imports import import_attribute, is_file_name, is_module_itself, lazy_door, name_in_file
 
 
 def test_an_attribute_of_a_module_in_the_working_directory(tmp_path, monkeypatch):
@@ -64,3 +64,52 @@ def test_a_door_is_given_its_names_only():
     assert load("ConfigError") is ConfigError
     with pytest.raises(AttributeError):
         load("FamilyError")
+
+
+def test_a_file_is_imported_under_the_name_of_its_module(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "boats_of_a_user.py").write_text("from oars_of_a_user import OAR as BOAT")
+    (tmp_path / "oars_of_a_user.py").write_text("OAR = 2")
+    name = f"{tmp_path}/boats_of_a_user.py:BOAT"
+    assert is_file_name(name)
+    assert not is_file_name("boats_of_a_user:BOAT")
+    try:
+        assert name_in_file(name, "boat", ConfigError) == "boats_of_a_user:BOAT"
+        assert import_attribute("boats_of_a_user:BOAT", "boat", ConfigError) == 2
+        assert name_in_file(name, "boat", ConfigError) == "boats_of_a_user:BOAT"
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "boats_of_a_user.py").write_text("BOAT = 3")
+        with pytest.raises(ConfigError, match=r"^boat: 'boats_of_a_user' is the name of another module"):
+            name_in_file(f"{tmp_path}/other/boats_of_a_user.py:BOAT", "boat", ConfigError)
+    finally:
+        for module in ("boats_of_a_user", "oars_of_a_user"):
+            sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("none.py", r"^boat: there is no file /.*/none\.py$"),
+        ("random.py", r"^boat: 'random' is the name of another module \(.*random\.py\); rename random\.py$"),
+        ("my-boat.py", r"^boat: my-boat\.py is not the name of a module"),
+    ],
+)
+def test_a_file_that_cannot_be_a_module_is_named(tmp_path, monkeypatch, file, message):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    if file != "none.py":
+        (tmp_path / file).write_text("BOAT = 1")
+    with pytest.raises(ConfigError, match=message):
+        name_in_file(f"{tmp_path}/{file}:BOAT", "boat", ConfigError)
+
+
+def test_a_module_that_is_not_there_is_told_from_one_that_it_imports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "carts_of_a_user.py").write_text("import wheels_of_nobody")
+    with pytest.raises(ConfigError, match=f"^cart: no module 'horses_of_nobody' in {tmp_path} or on Python's path$"):
+        import_attribute("horses_of_nobody:CART", "cart", ConfigError)
+    with pytest.raises(ConfigError, match=r"^cart: importing carts_of_a_user raised ModuleNotFoundError: .*wheels"):
+        import_attribute("carts_of_a_user:CART", "cart", ConfigError)
+    assert is_module_itself(ModuleNotFoundError(name="a"), "a.b")
+    assert not is_module_itself(ModuleNotFoundError(name="a.c"), "a.b")
+    assert not is_module_itself(None, "a")

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import metarl
 from metarl.training.start import train
 from tests.docs.reference import PLACE, pages
 
@@ -162,3 +164,11 @@ def test_changelog_and_citation_agree_on_the_version():
     assert version == project["version"]
     assert f'version: "{version}{f", {state}" if state == "unreleased" else ""}"' in citation
     assert ("date-released" in citation) == (state != "unreleased")
+
+
+def test_pages_show_how_a_family_and_a_callback_are_given():
+    text = "".join(page.read_text() for page in PAGES)
+    for function, arguments in ((metarl.train, ("family", "report")), (metarl.resume, ("family",))):
+        assert set(arguments) <= set(inspect.signature(function).parameters)
+        for name in arguments:
+            assert re.search(rf"metarl\.{function.__name__}\([^)]*\b{name}=", text), (function.__name__, name)

@@ -93,9 +93,17 @@ def test_another_variant_of_the_family(run):
         ({"split": "meta-tst"}, FamilyError, "did you mean 'meta-test'"),
         ({"split": "nothing.json"}, FamilyError, "nothing.json"),
         ({"checkpoint": "5"}, RunError, "no checkpoint '5'"),
+        (
+            {"family": "coupled-direction"}, RunError,
+            r"trained where actions are 2 numbers; those of family 'coupled-direction': 4 numbers",
+        ),
+        (
+            {"family": "bernoulli-bandit"}, RunError,
+            r"trained where observations have 2 entries; those of family 'bernoulli-bandit': 1 entries",
+        ),
         ({"initialisation": "cold"}, ConfigError, "expected trained or random"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_evaluated_is_said(run, options, error, message):
     with pytest.raises(error, match=message):
         metarl.evaluate(run, **options)

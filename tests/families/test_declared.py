@@ -1,8 +1,10 @@
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 from metarl.core.errors import FamilyError
+from metarl.families.checks.check import check_family
 from metarl.families.declared import declare_family
 from metarl.families.registry import load_family
 from tests.helpers.families import Corridor, pendulum
@@ -48,6 +50,50 @@ def test_declared_family_rebuilds_for_constructor_arguments_and_flattens():
     assert observation.tolist() == [0, 1, 0, 0, 0]
     assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
     assert env.step(0)[1] == 4
+
+
+class Weighed(gymnasium.Env):
+    """Stores two arguments, and derives the reward from one of them, when it is built."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    built = 0
+
+    def __init__(self, mass=1.0, push=1.0):
+        Weighed.built += 1
+        self.mass, self.push = mass, push
+        self.inverse = 1 / mass
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), self.push * self.inverse, False, False, {}
+
+
+def test_an_argument_that_more_is_derived_from_is_given_to_the_constructor():
+    """It is an attribute as well, but setting that alone would leave the derived quantity behind."""
+    space = spaces.Dict({"mass": spaces.Box(1.0, 8.0, ()), "push": spaces.Box(0.0, 9.0, ())})
+    family = declare_family(Weighed, space, horizon=3)
+    assert family.rebuilt_for == {"mass"}
+    env = family.make({"mass": np.float32(2), "push": np.float32(3)})
+    env.reset()
+    assert env.step(0)[1] == 1.5
+    family.set_task(env, {"mass": np.float32(4), "push": np.float32(6)})
+    env.reset()
+    assert env.step(0)[1] == 1.5
+    assert next(check_family(family)).found == "parameters mass (by the constructor), push; horizon 3"
+
+
+def test_an_argument_that_is_only_stored_is_set_without_building_anew():
+    family = declare_family(Weighed, spaces.Dict({"push": spaces.Box(0.0, 9.0, ())}), horizon=3)
+    env = family.make({"push": np.float32(3)})
+    before = Weighed.built
+    family.set_task(env, {"push": np.float32(6)})
+    env.reset()
+    assert (env.step(0)[1], Weighed.built) == (6.0, before)
+    assert pendulum().rebuilt_for == frozenset()
 
 
 def test_declared_family_with_a_function_that_sets_the_task():

@@ -1,8 +1,10 @@
 import pytest
+from gymnasium import spaces
 
 from metarl.core.errors import FamilyError
-from metarl.families.registry import load_family, registered
-from tests.helpers.families import PENDULUM
+from metarl.families.declared import declare_family
+from metarl.families.registry import family_name, file_of_family, handed_over, load_family, registered
+from tests.helpers.families import PENDULUM, TROUBLED
 
 
 def test_families_are_found_by_entry_point_and_by_module():
@@ -16,3 +18,37 @@ def test_a_run_directory_cannot_name_any_function_as_its_family():
     for name in ("os:getcwd", "os:abort", "subprocess:run", "tests.helpers.families:np"):
         with pytest.raises(FamilyError, match="expected a TaskFamily, or a function of"):
             load_family(name)
+
+
+def mine(name="mine", horizon=3):
+    return declare_family("Pendulum-v1", spaces.Dict({"m": spaces.Box(0.5, 2.0, ())}), horizon=horizon, name=name)
+
+
+def test_a_family_is_recorded_by_the_name_that_leads_to_it():
+    assert family_name("navigation2d") == "navigation2d"
+    assert family_name(load_family("navigation2d", "wide")) == "navigation2d"
+    assert family_name(TROUBLED) == "tests.helpers.families:TROUBLED"
+    assert family_name(mine()) == "<mine>"
+    with pytest.raises(FamilyError, match=r"^family = 3; expected a name or a TaskFamily"):
+        family_name(3)
+
+
+def test_a_family_that_is_handed_over_is_found_meanwhile_and_not_afterwards():
+    first, second = mine(), mine()
+    with handed_over(first) as name:
+        assert load_family(name) is first
+        with handed_over(second) as same:
+            assert (same, load_family(same)) == (name, second)
+        assert load_family(name) is first
+    with pytest.raises(FamilyError, match=r"^family '<mine>' was handed over as an object that no module has; hand it"):
+        load_family(name)
+    assert load_family(first) is first
+    assert load_family(first, observe_task=True).family is first
+    wide = load_family("navigation2d", "wide")
+    with pytest.raises(FamilyError, match="family 'navigation2d' has the variant wide; got --variant finn17"):
+        load_family(wide, "finn17")
+
+
+def test_the_file_of_a_family_is_that_of_its_module():
+    assert file_of_family("tests.helpers.families:TROUBLED").endswith("tests/helpers/families.py")
+    assert [file_of_family(name) for name in ("navigation2d", "navigation2d:wide", "<mine>", "nobody:f")] == [None] * 4

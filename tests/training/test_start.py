@@ -4,7 +4,7 @@ import pytest
 
 from metarl.config.run import InnerConfig
 from metarl.core.errors import ConfigError, RunError
-from metarl.runs.directory import RunLock
+from metarl.runs.directory import RunLock, read_config
 from metarl.training.start import resume, train
 from tests.helpers.runs import assert_same_run
 from tests.helpers.steps import tiny
@@ -50,6 +50,38 @@ def test_places_that_are_taken(tmp_path, tiny_config):
     lock.release()
     with pytest.raises(ConfigError, match="--iterations = -1"):
         resume(tmp_path / "run", iterations=-1)
+
+
+@pytest.mark.parametrize("or_resume", [False, True])
+def test_a_start_that_failed_does_not_block_the_corrected_command(tmp_path, tiny_config, monkeypatch, or_resume):
+    """Want of memory in the first iteration: the directory holds a configuration, and nothing that was learned."""
+    run = tmp_path / "run"
+
+    def starved(self):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("metarl.training.loop.Training.iterate", starved)
+        with pytest.raises(RuntimeError, match="allocate"):
+            train("maml-trpo", tiny_config, run)
+    assert (run / "config.toml").exists()
+    lock = RunLock(run)
+    with pytest.raises(RunError, match="in use by another process"):
+        train("maml-trpo", replace(tiny_config, meta_batch_size=2), run, or_resume=or_resume)
+    lock.release()
+    assert train("maml-trpo", replace(tiny_config, meta_batch_size=2), run, or_resume=or_resume).iteration == 4
+    assert read_config(run)[1].meta_batch_size == 2
+    with pytest.raises(RunError, match="holds a run already"):
+        train("maml-trpo", tiny_config, run)
+
+
+def test_a_file_of_the_user_is_no_start_that_failed(tmp_path, tiny_config):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("precious = true")
+    with pytest.raises(RunError, match="holds a run already"):
+        train("maml-trpo", tiny_config, run)
+    assert (run / "config.toml").read_text() == "precious = true"
 
 
 def test_a_configuration_that_cannot_be_used_leaves_no_directory(tmp_path, tiny_config):

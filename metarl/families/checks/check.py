@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from metarl.core.errors import MetarlError, in_words
 from metarl.families.checks import env_checks, task_checks
-from metarl.families.checks.under_test import CheckFailed, CheckSkipped, UnderTest
+from metarl.families.checks.under_test import (
+    CannotMake,
+    CheckFailed,
+    CheckSkipped,
+    UnderTest,
+    place_of,
+)
 from metarl.families.family import TaskFamily
+from metarl.families.registry import load_family
 
 CHECKS: dict[str, Callable[[UnderTest], str]] = {
     "declaration": task_checks.declaration,
@@ -37,11 +45,14 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-def check_family(family: TaskFamily) -> Iterator[Finding]:
+def check_family(family: str | TaskFamily) -> Iterator[Finding]:
     """Run all checks on a family; an exception that the family raises is a failure with its message.
 
+    Where the declaration is wrong or an environment cannot be made, that is the last finding. An exception that several
+    checks meet is one failure.
+
     Args:
-        family: The family.
+        family: The family, or its name.
 
     Yields:
         One finding per check.
@@ -52,22 +63,33 @@ def check_family(family: TaskFamily) -> Iterator[Finding]:
         >>> finding.check, finding.verdict
         ('declaration', 'pass')
     """
-    under_test = UnderTest(family)
+    under_test = UnderTest(load_family(family))
+    causes: dict[str, str] = {}
     for name, look in CHECKS.items():
         try:
             yield Finding(name, "pass", look(under_test))
-        except CheckFailed as broken:
+        except CannotMake as broken:
             yield Finding(name, "fail", str(broken), broken.hint)
+            return
+        except CheckFailed as broken:
+            yield _once(name, broken, str(broken), broken.hint, causes)
+            if name == "declaration":
+                return
         except CheckSkipped as skipped:
             yield Finding(name, "skip", str(skipped))
         except Exception as error:
-            place = _where(error)
-            yield Finding(name, "fail", f"{type(error).__name__}: {error}", f"see {place}" if place else "")
+            place = "" if isinstance(error, MetarlError) else place_of(error)
+            yield _once(name, error, in_words(error), place and f"see {place}", causes)
+            if name == "declaration":
+                return
 
 
-def _where(error: Exception) -> str:
-    """File and line of the innermost frame."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
+def _once(name: str, error: BaseException, found: str, hint: str, causes: dict[str, str]) -> Finding:
+    """A failure, or, if an earlier check failed by the same exception of the environment, a reference to that check."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, CheckFailed):
+        return Finding(name, "fail", found, hint)
+    first = causes.setdefault(in_words(cause), name)
+    return Finding(name, "fail", found, hint) if first == name else Finding(name, "skip", f"same error as in '{first}'")

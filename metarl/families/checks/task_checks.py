@@ -35,7 +35,12 @@ def declaration(under_test: UnderTest) -> str:
         raise CheckFailed(
             f"observation_space = {observed}", "make it a flat Box; gymnasium.wrappers.FlattenObservation"
         )
-    return f"parameters {', '.join(family.task_space.spaces)}; horizon {family.horizon}"
+    actions = family.action_space
+    if not (isinstance(actions, spaces.Discrete) or (isinstance(actions, spaces.Box) and len(actions.shape) == 1)):
+        raise CheckFailed(f"action_space = {actions}", "make it a Discrete or a flat Box, in a wrapper")
+    anew: Any = getattr(family, "rebuilt_for", ())
+    names = (f"{name} (by the constructor)" if name in anew else name for name in family.task_space.spaces)
+    return f"parameters {', '.join(names)}; horizon {family.horizon}"
 
 
 def tasks(under_test: UnderTest) -> str:

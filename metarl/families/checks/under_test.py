@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from metarl.core.errors import MetarlError, in_words
 from metarl.core.prng import Key
 from metarl.families.checks.trajectories import Trajectory, actions_for, record
 from metarl.families.family import TaskFamily
@@ -30,6 +31,20 @@ class CheckFailed(Exception):
     def __init__(self, found: str, hint: str) -> None:
         super().__init__(found)
         self.hint = hint
+
+
+class CannotMake(CheckFailed):
+    """An environment cannot be made, so no further check can be run.
+
+    Args:
+        task: The task.
+        error: What making it raised.
+    """
+
+    def __init__(self, task: Task, error: Exception) -> None:
+        where = "" if isinstance(error, MetarlError) else place_of(error)
+        plain = {name: np.asarray(value).tolist() for name, value in task.items()}
+        super().__init__(f"no environment for {plain}: {in_words(error)}", where and f"see {where}")
 
 
 class CheckSkipped(Exception):
@@ -72,7 +87,10 @@ class UnderTest:
     @contextmanager
     def env(self, task: Task) -> Iterator[gymnasium.Env]:
         """An environment with this task, closed at the end of the block."""
-        env = self.family.make(task)
+        try:
+            env = self.family.make(task)
+        except Exception as error:
+            raise CannotMake(task, error) from error
         try:
             yield env
         finally:
@@ -88,6 +106,14 @@ class UnderTest:
         """
         actions = actions_for(self.family.action_space, self.family.horizon + 1, number, held=number % 2 == 1)
         return record(env, 1000 + number if seed is None else seed, actions)
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost frame; empty if there is none."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
 
 
 def same(a: Any, b: Any) -> bool:

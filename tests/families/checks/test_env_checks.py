@@ -9,6 +9,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 
+from metarl.families.checks import env_checks
+from metarl.families.checks.under_test import UnderTest
+from metarl.families.declared import declare_family
 from tests.helpers.slides import LIMIT, Slide, Slides, failures, over
 
 
@@ -215,3 +218,34 @@ class Keeping(Slides):
 
 def test_a_task_that_is_not_left_again_is_found():
     assert "task A, then B, then A again is not A" in failures(Keeping())["re-tasking"].found
+
+
+def test_an_effect_of_a_rare_event_is_found():
+    """In Blackjack the rule of Sutton and Barto matters where both have 21 and only the player has it by two cards."""
+    family = declare_family("Blackjack-v1", spaces.Dict({"sab": spaces.Discrete(2)}), horizon=10)
+    assert env_checks.task_matters(UnderTest(family)) == "every parameter changes the episode"
+
+
+class Reach(Slide):
+    """A goal environment in gymnasium's sense, with dictionaries of goals."""
+
+    observation_space = spaces.Dict(
+        {n: spaces.Box(-20, 20, (1,)) for n in ("observation", "achieved_goal", "desired_goal")}
+    )
+    drift = 0.1
+
+    def __init__(self, goal=0.5):
+        self.goal = goal
+
+    def observed(self):
+        place, goal = (np.array([value], np.float32) for value in (self.place, self.goal))
+        return {"observation": place, "achieved_goal": place, "desired_goal": goal}
+
+    def compute_reward(self, achieved, desired, info):
+        return -np.abs(achieved - desired).sum(-1)
+
+
+def test_a_goal_environment_passes_the_checker_of_stable_baselines3_flattened():
+    pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
+    family = declare_family(Reach, spaces.Dict({"goal": spaces.Box(-1.0, 1.0, ())}), horizon=12)
+    assert env_checks.sb3_checker(UnderTest(family)) == "passed"

@@ -1,0 +1,69 @@
+"""Where a run's family was imported from: recorded in its manifests, named in errors, and never loaded from there.
+
+A run directory may come from somebody else. So the recorded file is a hint for the user, who may give it as
+`--family path/to/module.py:attribute`. A configuration that names a file itself is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from metarl.core.errors import FamilyError, RunError
+from metarl.core.imports import is_file_name, is_module_itself
+from metarl.runs.manifest import list_checkpoints, read_manifest
+
+FILE = "family_file"
+"""Entry of a manifest with the file of the family's module."""
+
+
+def recorded_file(run: Path) -> str | None:
+    """File of the module that a run's family was imported from; None if no checkpoint has recorded one."""
+    for folder in reversed(list_checkpoints(run).values()):
+        try:
+            found = read_manifest(folder).get(FILE)
+        except RunError:
+            continue
+        return found if isinstance(found, str) else None
+    return None
+
+
+@contextmanager
+def naming_source(run: Path, family: str) -> Iterator[None]:
+    """Add to an error inside the block, if it is that the module of the run's family is not there, where it was.
+
+    Args:
+        run: The run directory.
+        family: Name of the family in the run's configuration.
+    """
+    try:
+        yield
+    except FamilyError as error:
+        module, _, attribute = family.partition(":")
+        file = recorded_file(run) if is_module_itself(error.__cause__, module) else None
+        if file is None:
+            raise
+        if "." in module:
+            root = Path(file).parents[len(module.split(".")) - 1]
+            hint = f"set PYTHONPATH={root}, or go there"
+        else:
+            hint = f"add --family {file}:{attribute}"
+        raise FamilyError(f"{error}; in training it was {file}; {hint}") from error.__cause__
+
+
+def check_names_no_file(config: Any, where: str) -> None:
+    """Check that a configuration from a run or a saved policy names no file as its family, which would be executed.
+
+    Args:
+        config: The configuration.
+        where: Start of the error message.
+
+    Raises:
+        RunError: It does.
+    """
+    family = getattr(config, "family", None)
+    if isinstance(family, str) and (is_file_name(family) or os.sep in family):
+        raise RunError(f"{where}: family = {family!r:.200}; expected a name or module:attribute, not a file")
