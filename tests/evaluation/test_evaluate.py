@@ -87,9 +87,9 @@ def test_another_variant_of_the_family(run):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"tasks": 0}, ConfigError, "--tasks = 0"),
-        ({"steps": -1}, ConfigError, "--steps = -1"),
-        ({"inner_lr": 0.0}, ConfigError, "--inner-lr = 0.0"),
+        ({"tasks": 0}, ConfigError, "^tasks = 0"),
+        ({"steps": -1}, ConfigError, "^steps = -1"),
+        ({"inner_lr": 0.0}, ConfigError, "^inner_lr = 0.0"),
         ({"split": "meta-tst"}, FamilyError, "did you mean 'meta-test'"),
         ({"split": "nothing.json"}, FamilyError, "nothing.json"),
         ({"checkpoint": "5"}, RunError, "no checkpoint '5'"),
