@@ -163,11 +163,14 @@ def _adapt(arguments: list[str]) -> int:
     options = parse(AdaptOptions, arguments, "metarl adapt")
     if options.video is not None:
         check_suffix("--video", options.video, (".gif", ".mp4"))
+        from metarl.evaluation.video import choose_renderer
+
+        choose_renderer()
     check_rates(options.inner_lr, options.later_inner_lr)
     check_least(("steps", options.steps, 0), ("episodes", options.episodes, 1))
     value = json_value("--task", options.task)
     from metarl.agent import MemoryAgent, load
-    from metarl.evaluation.video import film
+    from metarl.evaluation.video import film, filming_env
     from metarl.families.registry import family_name
     from metarl.families.tasks import parse_task
     from metarl.rl.setup import build_family
@@ -185,6 +188,7 @@ def _adapt(arguments: list[str]) -> int:
         family = build_family(config)
     task = parse_task(family.task_space, value, "--task")
     env = family.make(task)
+    filmed = None if options.video is None else filming_env(family, task, options.video, options.seed)
     agent = agent.adapt(
         env,
         episodes=options.episodes,
@@ -198,8 +202,8 @@ def _adapt(arguments: list[str]) -> int:
     curve = ", ".join(f"{value:.1f}" for value in agent.returns)
     print(f"return before each step: {curve or '-'}; after the last, without action noise: {final:.1f}")
     print(f"saved {options.out}")
-    if options.video is not None:
-        film(agent.act, family.make(task, render_mode="rgb_array"), family.horizon, options.video, options.seed)
+    if options.video is not None and filmed is not None:
+        film(agent.act, filmed, family.horizon, options.video, options.seed)
         print(f"saved {options.video}")
     return 0
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
     from metarl.evaluation.tables import print_runs as print_runs
+    from metarl.evaluation.video import choose_renderer as choose_renderer
     from metarl.evaluation.video import film as film
+    from metarl.evaluation.video import filming_env as filming_env
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -70,6 +72,10 @@ __getattr__, __dir__, __all__ = lazy_door(
             "print_families",
             "print_runs",
         ),
-        "metarl.evaluation.video": ("film",),
+        "metarl.evaluation.video": (
+            "choose_renderer",
+            "film",
+            "filming_env",
+        ),
     },
 )

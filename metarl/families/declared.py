@@ -164,6 +164,7 @@ class DeclaredFamily(TaskFamily):
         """The environment inside the task wrapper, built with the task entries that its constructor takes."""
         arguments: dict[str, Any] = {name: _plain(task[name]) for name in self.rebuilt_for}
         if render_mode is not None:
+            self._check_renders()
             arguments["render_mode"] = render_mode
         if isinstance(self._env, str):
             env = gymnasium.make(self._env, max_episode_steps=self.horizon, disable_env_checker=True, **arguments)
@@ -176,6 +177,16 @@ class DeclaredFamily(TaskFamily):
         if self._rescale_actions and isinstance(actions, spaces.Box) and actions.is_bounded():
             env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
         return env
+
+    def _check_renders(self) -> None:
+        """Raise FamilyError if the constructor cannot be given a render mode."""
+        parameters = inspect.signature(self._constructor).parameters
+        if "render_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return
+        raise FamilyError(
+            f"family '{self.name}': {getattr(self._constructor, '__name__', 'its constructor')} takes no render_mode; "
+            "give it the parameter render_mode=None, and pass it on to the environment"
+        )
 
     def apply(self, env: gymnasium.Env, task: Task) -> None:
         """Set the task entries that are attributes, or call the user's function."""
