@@ -269,7 +269,8 @@ def make_tables(command: str, known: Mapping[str, Setting], options: Options) ->
         if options.quick:
             options = replace(options, seeds=options.seeds[:2])
             setting = setting.quick()
-        result = {"command": f"python -m benchmarks.results {command} --settings {name}", "commit": commit()}
+        rows = "" if options.methods == GRADIENT_METHODS else " ".join([" --methods", *options.methods])
+        result = {"command": f"python -m benchmarks.results {command} --settings {name}{rows}", "commit": commit()}
         result |= table_of(setting, options, options.out / name)
         write_json(options.out / name / "table.json", result)
         print(f"\n{name}: {setting.tasks} held-out tasks, seeds {', '.join(map(str, options.seeds))}:\n")

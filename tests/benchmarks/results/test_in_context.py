@@ -41,7 +41,7 @@ def test_the_table_is_made(tmp_path, monkeypatch, capsys):
     make_tables("duan16", {"tiny": TINY}, options)
     table = capsys.readouterr().out
     result = json.loads((tmp_path / "tiny" / "table.json").read_text())
-    assert result["command"] == "python -m benchmarks.results duan16 --settings tiny"
+    assert result["command"] == "python -m benchmarks.results duan16 --settings tiny --methods Reptile"
     assert result["rows"].keys() == {"RL2", "Reptile"}
     assert result["rows"]["Reptile"]["search"]["trainings"] == 7
     for name, row in result["rows"].items():
