@@ -82,7 +82,7 @@ def documentation(config_type: type, key: str) -> str:
     first, _, rest = key.partition(".")
     if rest:
         nested: Any = get_type_hints(config_type)[first]
-        return documentation(nested, rest) if is_dataclass(nested) else ""
+        return documentation(nested, rest) if isinstance(nested, type) and is_dataclass(nested) else ""
     for base in config_type.__mro__:
         if first not in vars(base).get("__annotations__", {}):
             continue
