@@ -58,15 +58,22 @@ def _train(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
             f"usage: metarl train ALGORITHM --run-dir RUN [OPTIONS]\n\nalgorithms:\n{listing}\n\n"
-            f"presets for --config: {', '.join(presets())}\nmetarl train ALGORITHM --help lists the options."
+            f"presets for --config: {', '.join(presets())}\n"
+            "metarl train ALGORITHM --help lists the common options, and --help-all lists all."
         )
         return 0
     algorithm, rest = arguments[0], arguments[1:]
     found = find_algorithm(algorithm)
-    asks_help = any(argument in ("-h", "--help") for argument in rest)
+    asks_help = any(argument in ("-h", "--help", "--help-all") for argument in rest)
     default, chosen = _default_config(algorithm, rest, asks_help)
     if _value_of(rest, "--episodes") is not None:
         default = replace(default, samples_per_step=None)  # one budget replaces the other
+    if asks_help and "--help-all" not in rest:
+        from metarl.short_help import short_help
+
+        print(short_help(f"metarl train {algorithm}", found.summary, chosen, RunOptions(), default))
+        return 0
+    rest = ["--help" if argument == "--help-all" else argument for argument in rest]
     explanation = (
         f"{found.summary}\n\nDefaults shown are those of {chosen}; without --config the preset of "
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."

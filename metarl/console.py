@@ -133,7 +133,27 @@ def parse(
 
 
 def _show_warning(program: str, message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
+    if _is_of_an_import(filename):
+        return
     print(f"{program}{_rank()}: warning: {one_line(str(message))}", file=sys.stderr)
+
+
+def _is_of_an_import(filename: str) -> bool:
+    """Whether a warning is of another package while it is imported: about its own code, which the user cannot change.
+
+    Args:
+        filename: File that the warning is about.
+    """
+    path = Path(filename)
+    foreign = {"site-packages", "dist-packages"} & set(path.parts) or filename.startswith("<frozen importlib")
+    if not foreign or path.is_relative_to(Path(__file__).parent):
+        return False
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _rank() -> str:

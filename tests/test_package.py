@@ -1,14 +1,37 @@
 """The wheel: what is in it, and that it works where nothing else is."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINNED = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+
+
+@pytest.mark.parametrize("extra", ["mujoco", "plot", "sb3", "video", "metaworld"])
+def test_an_extra_installs_versions_that_the_tests_cover(extra):
+    """What is installed here is in the range, and where a version is pinned the next minor version is not."""
+    for text in PROJECT["optional-dependencies"][extra]:
+        requirement = Requirement(text)
+        if requirement.name != "packaging":  # versions by year
+            assert any(bound.operator == "<" for bound in requirement.specifier), text
+        with contextlib.suppress(PackageNotFoundError):
+            assert requirement.specifier.contains(version(requirement.name)), text
+        if requirement.name in PINNED:
+            major, minor, *_ = PINNED[requirement.name].split(".")
+            assert requirement.specifier.contains(PINNED[requirement.name]), text
+            assert not requirement.specifier.contains(f"{major}.{int(minor) + 1}.0"), text
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,10 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message"
 
 
+NEAR = 0.65
+"""Least similarity of a suggested name; below it two names share some letters and nothing else."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Suggestion to append to an error message: the choices if there are at most 12, and the nearest valid name.
 
@@ -91,7 +95,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         " (valid: maml, promp); did you mean 'promp'?"
     """
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     choices = f" (valid: {', '.join(names)})" if names and len(names) <= 12 else ""
     return choices + hint

@@ -33,7 +33,7 @@ def plot_curves(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     axes.set_xlabel("adaptation step")
     axes.set_ylabel(f"{first['measure'].replace('_', ' ')} ({AVERAGE_LABELS[first['average']]} over tasks)")
     axes.set_title(
-        f"{first['family']} {first['variant'] or ''}, {first['split']}, {first['budget']} a step",
+        f"{title_of(first)}, {first['budget']} a step",
         fontsize=10,
     )
     axes.grid(alpha=0.3)
@@ -73,9 +73,18 @@ def plot_comparison(result: dict[str, Any], path: Path) -> None:
     for axes in panels:
         axes.grid(alpha=0.3)
     kinds = dict.fromkeys(method[measure]["interval"] for method in result["methods"])
-    title = f"{result['family']} {result['variant'] or ''}, {result['split']}"
-    figure.suptitle(f"{title}; bands: 95 % interval {' or '.join(kinds)}", fontsize=10)
+    figure.suptitle(f"{title_of(result)}; bands: 95 % interval {' or '.join(kinds)}", fontsize=10)
     save_figure(figure, path)
+
+
+def title_of(result: Mapping[str, Any]) -> str:
+    """Family, variant if there is one, and split of a result.
+
+    Example:
+        >>> title_of({"family": "lander:family", "variant": None, "split": "meta-test"})
+        'lander:family, meta-test'
+    """
+    return f"{' '.join(filter(None, (result['family'], result['variant'])))}, {result['split']}"
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from metarl.core.errors import MetarlError
 from metarl.core.numbers import number_text, words
+from metarl.evaluation.plots import title_of
 from metarl.evaluation.statistics import OVER_BOTH, OVER_SEEDS, OVER_TASKS
 from metarl.runs.listing import RunStatus
 
@@ -22,29 +23,15 @@ STEPS_BESIDE = 4
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """The adaptation curve as a table, with the protocol under which it was measured."""
-    where = f"{result['family']} {result['variant'] or ''}".strip()
-    unit, measure = result["unit"], result["measure"]
+    unit = result["unit"]
     tasks = _tasks(result["tasks"], len(set(result["task_ids"])))
-    curve, success = result[measure], result.get("success")
-    table = Table(
-        title=f"{where}, {result['split']}: {tasks}, {result['budget']} a step",
-        caption=Text(_kind(curve["interval"])),
-    )
-    averages = {"mean": words(measure), "standard_error": "standard error"}
-    if result["average"] == "iqm":
-        averages["iqm"] = "IQM"
-    beside = ("success rate", "95 % interval") if success else ()
-    for column in ("step", words(unit), *averages.values(), "95 % interval", *beside):
-        table.add_column(column, justify="right")
-    for step, used in enumerate(result[unit]):
-        table.add_row(
-            str(step),
-            str(used),
-            *(number_text(curve[name][step]) for name in averages),
-            _interval(curve, step),
-            *((number_text(success["mean"][step]), _interval(success, step)) if success else ()),
-        )
+    success = result.get("success")
     console = Console(width=None if sys.stdout.isatty() else 100)
+    table = _curve_table(result, tasks, success is not None)
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    if success is not None and needed > console.width:
+        console.print(_curve_table(result, tasks, False))
+        table = _success_table(success, result[unit], unit)
     console.print(table)
     worse = f"{result['worse_after_adaptation']} of {result['tasks']} tasks"
     console.print(f"worse after adaptation: {worse}; splits: {result['splits']}")
@@ -56,16 +43,50 @@ def print_evaluation(result: dict[str, Any]) -> None:
         print_references(result["references"])
 
 
+def _curve_table(result: dict[str, Any], tasks: str, with_success: bool) -> Table:
+    """A row a step; success rates are beside the measure, or left out."""
+    unit, measure = result["unit"], result["measure"]
+    curve, success = result[measure], result["success"] if with_success else None
+    table = Table(
+        title=f"{title_of(result)}: {tasks}, {result['budget']} a step",
+        caption=Text(_kind(curve["interval"])),
+    )
+    averages = {"mean": words(measure), "standard_error": "standard error"}
+    if result["average"] == "iqm":
+        averages["iqm"] = "IQM"
+    beside = ("success rate", "95 % interval") if success else ()
+    for column in ("step", words(unit), *averages.values(), "95 % interval", *beside):
+        table.add_column(column, justify="right", no_wrap=column == "95 % interval")
+    for step, used in enumerate(result[unit]):
+        table.add_row(
+            str(step),
+            str(used),
+            *(number_text(curve[name][step]) for name in averages),
+            _interval(curve, step),
+            *((number_text(success["mean"][step]), _interval(success, step)) if success else ()),
+        )
+    return table
+
+
+def _success_table(success: dict[str, Any], used: list[int], unit: str) -> Table:
+    """Success rates alone, for terminals where they do not fit beside the measure."""
+    table = Table(caption=Text(_kind(success["interval"])))
+    for column in ("step", words(unit), "success rate", "95 % interval"):
+        table.add_column(column, justify="right")
+    for step, steps in enumerate(used):
+        table.add_row(str(step), str(steps), number_text(success["mean"][step]), _interval(success, step))
+    return table
+
+
 def print_comparison(result: dict[str, Any]) -> None:
     """Averages with intervals, the rate that was chosen, and the data it was given.
 
     A row a method, where that fits; a row a step where methods have several seeds, with the spread over seeds.
     """
-    where = f"{result['family']} {result['variant'] or ''}".strip()
     what = f"{'IQM' if result['average'] == 'iqm' else 'mean'} of {words(result['measure'])}"
     tasks = _tasks(result["tasks"], result["distinct_tasks"])
     table = Table(
-        title=f"{where}, {result['split']}: {what} over {tasks}, averaged over training seeds",
+        title=f"{title_of(result)}: {what} over {tasks}, averaged over training seeds",
         caption=Text(_what_intervals_say(result)),
         caption_justify="left",
     )

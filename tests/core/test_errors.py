@@ -33,6 +33,7 @@ def test_a_divergence_says_which_task_where_it_is_known():
         ("xyz", ["maml", "reptile"], " (valid: maml, reptile)"),
         ("maml9", [f"maml{i}" for i in range(9)] + ["a", "b", "c", "d"], "; did you mean 'maml8'?"),
         ("maml", [], ""),
+        ("lander", ["ant-dir", "cheetah-dir"], " (valid: ant-dir, cheetah-dir)"),
     ],
 )
 def test_the_nearest_name_is_suggested_and_few_are_listed(name, valid, suggestion):

@@ -42,6 +42,7 @@ def figures(monkeypatch):
 def test_a_curve_and_its_interval_are_what_the_result_says(tmp_path, figures):
     plot_curves({"one": RESULT, "two": RESULT | {"return": curve(0.0, None, 3.0)}}, tmp_path / "a" / "c.png")
     assert (tmp_path / "a" / "c.png").stat().st_size > 5000
+    assert figures[0].axes[0].get_title() == "f, meta-test, 4 episodes a step"
     (axes,) = figures[0].axes
     assert axes.lines[0].get_ydata().tolist() == [1, 2, 4]
     assert str(axes.lines[1].get_ydata()[1]) == "nan"
