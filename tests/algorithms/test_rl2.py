@@ -232,5 +232,5 @@ def test_memory_solves_what_no_policy_without_memory_can(tmp_path):
 def test_rates_of_gradients_are_refused(tmp_path):
     config = replace(Rl2Config(family="tests.helpers.families:Cue", iterations=0, validation_tasks=0), episodes=4)
     train("rl2", config, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"--inner-lr = 0\.1; this run adapts by memory"):
+    with pytest.raises(ConfigError, match=r"^inner_lr = 0\.1; this run adapts by memory"):
         metarl.evaluate(tmp_path / "run", tasks=2, inner_lr=0.1)

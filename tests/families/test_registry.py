@@ -1,10 +1,13 @@
+import sys
+import types
+
 import pytest
 from gymnasium import spaces
 
 from metarl.core.errors import FamilyError
 from metarl.families.declared import declare_family
 from metarl.families.registry import family_name, file_of_family, handed_over, load_family, registered
-from tests.helpers.families import PENDULUM, TROUBLED
+from tests.helpers.families import PENDULUM
 
 
 def test_families_are_found_by_entry_point_and_by_module():
@@ -24,10 +27,13 @@ def mine(name="mine", horizon=3):
     return declare_family("Pendulum-v1", spaces.Dict({"m": spaces.Box(0.5, 2.0, ())}), horizon=horizon, name=name)
 
 
-def test_a_family_is_recorded_by_the_name_that_leads_to_it():
+def test_a_family_is_recorded_by_the_name_that_leads_to_it(monkeypatch):
     assert family_name("navigation2d") == "navigation2d"
     assert family_name(load_family("navigation2d", "wide")) == "navigation2d"
-    assert family_name(TROUBLED) == "tests.helpers.families:TROUBLED"
+    swings = types.ModuleType("swings")
+    swings.family = mine()
+    monkeypatch.setitem(sys.modules, "swings", swings)
+    assert family_name(swings.family) == "swings:family"
     assert family_name(mine()) == "<mine>"
     with pytest.raises(FamilyError, match=r"^family = 3; expected a name or a TaskFamily"):
         family_name(3)

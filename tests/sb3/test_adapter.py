@@ -79,8 +79,8 @@ def test_an_evaluation_is_one_learning_curve_a_task(tmp_path):
     assert all(a[1] != b[1] for a, b in zip(fast, short, strict=True))
     assert [row[:2] for row in long[:2]] == short
     for options, message in (
-        ({"later_inner_lr": 0.5}, "--later-inner-lr = 0.5; expected none"),
-        ({"samples_per_step": 100}, "--samples-per-step = 100; expected None"),
+        ({"later_inner_lr": 0.5}, "^later_inner_lr = 0.5; expected none"),
+        ({"samples_per_step": 100}, "^samples_per_step = 100; expected None"),
     ):
         with pytest.raises(ConfigError, match=message):
             metarl.evaluate(tmp_path / "run", tasks=2, episodes=2, steps=1, **options)
