@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import numbers
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -40,6 +41,9 @@ class _TaskHolder(gymnasium.Wrapper):
 
 class DeclaredFamily(TaskFamily):
     """A family over any Gymnasium environment; see `declare_family`."""
+
+    declared_in: str | None = None
+    """Name of the module that called `declare_family`."""
 
     def __init__(
         self,
@@ -258,7 +262,7 @@ def declare_family(
         (200, (3,))
         >>> family.close()
     """
-    return DeclaredFamily(
+    family = DeclaredFamily(
         env,
         task_space,
         horizon=horizon,
@@ -268,6 +272,8 @@ def declare_family(
         rescale_actions=rescale_actions,
         name=name,
     )
+    family.declared_in = sys._getframe(1).f_globals.get("__name__")
+    return family
 
 
 def _whole_horizon(horizon: Any, name: str) -> int:

@@ -114,14 +114,16 @@ def has_no_name(name: str) -> bool:
 
 def _place_of(family: TaskFamily) -> str | None:
     """The family as `module:attribute`; None if it is a public name of no module but the program that runs."""
-    # The module that defines an object is in sys.modules later than those that import it from there.
-    for name, module in reversed(list(sys.modules.items())):
+    found: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
         if name in ("__main__", "__mp_main__"):
             continue  # loading it again would run the program again
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is family and not attribute.startswith("_"):
-                return f"{name}:{attribute}"
-    return None
+                found.setdefault(name, f"{name}:{attribute}")
+    # Other modules may have imported it from the one that declares it.
+    home = getattr(family, "declared_in", type(family).__module__)
+    return found.get(home) or next(iter(found.values()), None)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from metarl.core.errors import FamilyError
 from metarl.families.declared import declare_family
 from metarl.families.registry import family_name, file_of_family, handed_over, load_family, registered
-from tests.helpers.families import PENDULUM
+from tests.helpers.families import PENDULUM, TROUBLED
 
 
 def test_families_are_found_by_entry_point_and_by_module():
@@ -35,6 +35,13 @@ def test_a_family_is_recorded_by_the_name_that_leads_to_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "swings", swings)
     assert family_name(swings.family) == "swings:family"
     assert family_name(mine()) == "<mine>"
+    # Modules that import a family, before or after the one that declares it, do not give it its name.
+    for name in ("tests.early", "tests.helpers.families", "tests.late"):
+        module = sys.modules[name] if name in sys.modules else types.ModuleType(name)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, name, module)
+        module.__dict__.setdefault("TROUBLED", TROUBLED)
+    assert family_name(TROUBLED) == "tests.helpers.families:TROUBLED"
     with pytest.raises(FamilyError, match=r"^family = 3; expected a name or a TaskFamily"):
         family_name(3)
 
