@@ -9,7 +9,7 @@ from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import Any, get_type_hints
 
-from metarl.config.run import fields_of, option_name, value_of
+from metarl.config.run import RunConfig, fields_of, option_name, value_of
 
 COMMON = (
     "run_dir",
@@ -54,16 +54,16 @@ def short_help(program: str, summary: str, origin: str, *options: Any) -> str:
         "",
         f"common options, with the defaults of {origin}:",
     ]
-    for name in COMMON:
-        if name not in found:
-            continue
+    unused = {name for part in options if isinstance(part, RunConfig) for name in part.unused()}
+    listed = [name for name in COMMON if name in found and name not in unused]
+    for name in listed:
         part, key = found[name]
         value = value_of(part, key)
         shown = "" if value is None or value is False or value == () else f" (default: {value})"
         text = textwrap.wrap(f"{documentation(type(part), key)}{shown}", WIDTH - 26)
         option = f"  {option_name(key)}"
         lines += [f"{option:26}{text[0] if text else ''}", *(f"{'':26}{line}" for line in text[1:])]
-    rest = len(found) - sum(name in found for name in COMMON)
+    rest = len(found) - len(listed)
     return "\n".join([*lines, "", f"{program} --help-all lists all options, {rest} more."])
 
 

@@ -5,7 +5,7 @@ import pytest
 from metarl.config.algorithms import MamlTrpoConfig
 from metarl.config.commands import RunOptions
 from metarl.config.registry import ALGORITHMS
-from metarl.config.run import fields_of
+from metarl.config.run import fields_of, option_name
 from metarl.short_help import COMMON, documentation, short_help
 from tests.helpers.cli import metarl
 
@@ -20,7 +20,10 @@ def test_help_is_short_and_says_where_the_rest_is(algorithm):
     rest = out.splitlines()[-1]
     assert rest.startswith(f"metarl train {algorithm} --help-all lists all options, ")
     known = set(fields_of(ALGORITHMS[algorithm].config)) | set(fields_of(RunOptions))
-    assert f" {len(known - set(COMMON))} more." in rest
+    unused = set(ALGORITHMS[algorithm].config().unused())
+    assert f" {len(known - (set(COMMON) - unused))} more." in rest
+    for name in unused & set(COMMON):
+        assert f"  {option_name(name)} " not in out
     assert metarl(f"train {algorithm} -h")[1] == out
 
 

@@ -98,11 +98,15 @@ class Rl2Config(TrainConfig):
         minibatches = min(self.ppo.minibatches, max(episodes, 1))
         return replace(super().measured(episodes, samples_per_step), ppo=replace(self.ppo, minibatches=minibatches))
 
+    def unused(self) -> tuple[str, ...]:
+        """Options of gradient adaptation."""
+        return _UNUSED
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options of gradient adaptation that were changed, and minibatches that would be empty."""
         yield from super().conflicts()
         default = type(self)()
-        for name in _UNUSED:
+        for name in self.unused():
             if value_of(self, name) != value_of(default, name):
                 yield name, f"{value_of(default, name)}: adaptation by memory has no use for it"
         if self.ppo.minibatches > self.episodes:

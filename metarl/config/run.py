@@ -111,6 +111,10 @@ class RunConfig:
         """The configuration that the untrained initialisation is evaluated with."""
         return self
 
+    def unused(self) -> tuple[str, ...]:
+        """Names of options that have no effect on this method; a value other than the default is refused."""
+        return ()
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield (option, expectation) for each option whose value conflicts with other options."""
         yield from ()

@@ -101,11 +101,15 @@ class Sb3Config(TrainConfig):
         """Scratch explores as Stable-Baselines3 has it: a policy that has learned nothing is no better than chance."""
         return self if self.sb3.algorithm in ON_POLICY else replace(self, sb3=replace(self.sb3, acts_first=False))
 
+    def unused(self) -> tuple[str, ...]:
+        """Options of metarl's own inner loop, and for off-policy algorithms those of advantages and the first deviation."""
+        return _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std")
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Options of metarl's inner loop that were changed, and settings that are not a JSON object."""
         yield from super().conflicts()
         default = type(self)()
-        for name in _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std"):
+        for name in self.unused():
             if value_of(self, name) != value_of(default, name):
                 yield name, f"{value_of(default, name)}: {self.sb3.algorithm} of Stable-Baselines3 has no use for it"
         if self.sb3.algorithm in ON_POLICY and not self.sb3.acts_first:
