@@ -102,7 +102,7 @@ class Sb3Config(TrainConfig):
         return self if self.sb3.algorithm in ON_POLICY else replace(self, sb3=replace(self.sb3, acts_first=False))
 
     def unused(self) -> tuple[str, ...]:
-        """Options of metarl's own inner loop, and for off-policy algorithms those of advantages and the first deviation."""
+        """Options of metarl's inner loop, and for off-policy algorithms those of advantages and first deviation."""
         return _UNUSED if self.sb3.algorithm in ON_POLICY else (*_UNUSED, "gae_lambda", "policy.initial_log_std")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
