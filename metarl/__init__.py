@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metarl.core.imports import lazy_door
+from metarl.core.launch import shorten_spin
 
 if TYPE_CHECKING:
     from metarl.agent import Agent as Agent
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from metarl.families.registry import load_family as load_family
 
 __version__ = "0.1.0"
+
+shorten_spin()  # before torch is loaded
 
 __getattr__, __dir__, _names = lazy_door(
     __name__,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from metarl.core.launch import leave as leave
     from metarl.core.launch import place_of_launch as place_of_launch
     from metarl.core.launch import restarts as restarts
+    from metarl.core.launch import shorten_spin as shorten_spin
+    from metarl.core.launch import thread_environment as thread_environment
     from metarl.core.machine import DTYPES as DTYPES
     from metarl.core.machine import check_device as check_device
     from metarl.core.machine import keep_freed_memory as keep_freed_memory
@@ -104,6 +106,8 @@ __getattr__, __dir__, __all__ = lazy_door(
             "leave",
             "place_of_launch",
             "restarts",
+            "shorten_spin",
+            "thread_environment",
         ),
         "metarl.core.machine": (
             "DTYPES",

@@ -22,6 +22,7 @@ import cloudpickle
 import numpy as np
 
 from metarl.core.errors import FamilyError, MetarlError, WorkerFault
+from metarl.core.launch import thread_environment
 from metarl.families.family import TaskFamily, env_label
 from metarl.families.tasks import Tasks
 from metarl.families.vector import TaskVectorEnv, joined_successes, mask_of, successes_in
@@ -46,7 +47,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "metarl.families.workers", *map(str, files)],
                 pass_fds=files,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},  # one core per worker
+                env=thread_environment(1),  # one core per worker
             )
         theirs.close()
         self.connection = ours
