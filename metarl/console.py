@@ -21,7 +21,7 @@ from metarl.config.registry import ProblemKind
 from metarl.config.run import RunConfig, fields_of, option_name
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, MetarlError, nearest
-from metarl.core.launch import place_of_launch
+from metarl.core.launch import pin_threads, place_of_launch
 
 Options = TypeVar("Options")
 
@@ -208,6 +208,7 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
     Returns:
         The exit code.
     """
+    pin_threads(where.threads)
     if not (where.seeds or where.or_resume) and place_of_launch()[1] == 1:
         from metarl.runs.directory import check_free
 
@@ -242,6 +243,7 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
 
 def run_resumed(kind: ProblemKind, options: ResumeOptions) -> int:
     """Resume a run with a progress display; returns the exit code."""
+    pin_threads(options.threads)
     from metarl.runs.directory import read_config
 
     _, config = read_config(options.run, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# One thread: the tests are small, and OpenMP threads that spin for each other crawl on a machine that is busy.
+# The tests are too small for a second thread, and several processes run them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if os.environ.get("METARL_SHAPES", "1") != "0":

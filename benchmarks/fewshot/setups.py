@@ -85,6 +85,15 @@ class FewShot(ABC):
         return gradient_adapter(self.config.inner, lr, later_lr)
 
     @abstractmethod
+    def largest_tensor(self) -> int:
+        """Elements of the largest tensor of a training iteration."""
+
+    def _training_examples(self) -> int:
+        """Support and query examples of an iteration, of one class where there are classes."""
+        config = self.config
+        return config.meta_batch_size * ((config.train_shots or config.shots) + config.queries)
+
+    @abstractmethod
     def problem(self, *, training: bool) -> Supervised:
         """The problem of training, or that of evaluations."""
 
@@ -139,6 +148,10 @@ class Sinusoids(FewShot):
         """The problem of training, or that of evaluations."""
         draw = self.draw_with(training=training)
         return Supervised(self.model, draw, squared_error, negative_squared_error, minibatch=self.config.minibatch)
+
+    def largest_tensor(self) -> int:
+        """Elements of the widest layer's output for all examples."""
+        return self._training_examples() * max(self.config.network.hidden_sizes, default=1)
 
     def true_curve(self, tasks: Tasks, x: Tensor) -> Tensor:
         """Targets of every task at x (tasks, points, 1)."""
@@ -203,6 +216,11 @@ class Images(FewShot):
             transductive=transductive,
             tasks_at_once=self._tasks_at_once(),
         )
+
+    def largest_tensor(self) -> int:
+        """Elements of the first layer's output, at half the images' size, for all examples."""
+        config, size = self.config, self.images.images.shape[-1] // 2
+        return self._training_examples() * (config.train_ways or config.ways) * size**2 * config.filters
 
     def _tasks_at_once(self) -> int:
         """Number of tasks that an evaluation adapts to at a time, limited by memory of about a gigabyte."""

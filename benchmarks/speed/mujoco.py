@@ -37,7 +37,8 @@ from benchmarks.speed.harness import (
     timed_rollouts,
 )
 from metarl.core.errors import ConfigError
-from metarl.families.mujoco import MujocoFamily, usable_cores
+from metarl.core.launch import usable_cores
+from metarl.families.mujoco import MujocoFamily
 from metarl.families.registry import load_family
 from metarl.families.tasks import task_at
 

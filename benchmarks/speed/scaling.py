@@ -19,7 +19,6 @@ The model assumes tasks of equal cost, ranks of equal speed, a network without c
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from benchmarks.speed.harness import (
     machine_line,
     run_benchmark,
 )
+from metarl.core.launch import thread_environment
 from metarl.core.prng import Key
 from metarl.families.registry import load_family
 from metarl.runs.directory import read_metrics
@@ -123,7 +123,7 @@ def run(arrangement: Arrangement, options: Options) -> dict[str, Any]:
             command,
             check=True,
             stdout=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": str(arrangement.threads)},
+            env=thread_environment(arrangement.threads),
         )
         whole = time.perf_counter() - start
         records = read_metrics(where)

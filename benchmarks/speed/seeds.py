@@ -7,7 +7,6 @@ of small operations. Ways of two processes or threads need two cores. Run it on 
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.harness import BenchmarkOptions, in_turns, machine, machine_line, run_benchmark
+from metarl.core.launch import thread_environment
 
 BASELINE = "a process each, two at a time"
 
@@ -58,7 +58,7 @@ def seconds(name: str, seeds: int, train: list[str]) -> float:
 
 def _run(commands: list[list[str]], at_a_time: int, threads: int) -> None:
     """Run commands, some at a time, each with so many threads."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = thread_environment(threads)
     waiting, running = list(commands), []
     while waiting or running:
         while waiting and len(running) < at_a_time:

@@ -17,9 +17,10 @@ from gymnasium import spaces
 from benchmarks.speed.harness import TaskOptions, TimedRollout, cpu_envs, in_turns, run_benchmark, timed_rollouts
 from benchmarks.speed.workers import VARIED
 from metarl.core.errors import ConfigError
+from metarl.core.launch import usable_cores
 from metarl.families.declared import declare_family
 from metarl.families.family import TaskFamily
-from metarl.families.mujoco import MujocoFamily, MujocoVectorEnv, usable_cores
+from metarl.families.mujoco import MujocoFamily, MujocoVectorEnv
 from metarl.families.registry import load_family
 from metarl.families.vec_env import GymVecEnv
 

@@ -61,6 +61,10 @@ class Setup(Protocol):
         """The initialisation for held-out tasks."""
         ...
 
+    def largest_tensor(self) -> int:
+        """Elements of the largest tensor of a training iteration, from which the number of threads is chosen."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """Entries about the tasks in a checkpoint's manifest."""
         ...

@@ -25,6 +25,8 @@ class WhereOptions:
     """Train a run for each of these seeds, into RUN_DIR/seed-N; the processes of torchrun divide them."""
     seeds_at_once: int | None = None
     """Seeds in one batch (default: all if possible); with 1 each is bitwise the run of its seed alone."""
+    threads: int | None = None
+    """Threads of torch (default: OMP_NUM_THREADS, or what the workload is worth on the cores that are free)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class ResumeOptions:
     """Meta-iterations in total; as configured by default."""
     extend_schedule: bool = False
     """Train past the end of a schedule, at its last value."""
+    threads: int | None = None
+    """Threads of torch (default: OMP_NUM_THREADS, or as the run began)."""
     accept_numerics: bool = False
     """Resume even if a metarl with other mathematics or defaults started the run."""
 

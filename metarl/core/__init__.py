@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     from metarl.core.imports import is_file_name as is_file_name
     from metarl.core.imports import is_module_itself as is_module_itself
     from metarl.core.imports import name_in_file as name_in_file
+    from metarl.core.launch import SHORT_SPIN as SHORT_SPIN
     from metarl.core.launch import leave as leave
+    from metarl.core.launch import pin_threads as pin_threads
     from metarl.core.launch import place_of_launch as place_of_launch
     from metarl.core.launch import restarts as restarts
     from metarl.core.launch import shorten_spin as shorten_spin
     from metarl.core.launch import thread_environment as thread_environment
+    from metarl.core.launch import threads_of_user as threads_of_user
+    from metarl.core.launch import usable_cores as usable_cores
     from metarl.core.machine import DTYPES as DTYPES
     from metarl.core.machine import check_device as check_device
+    from metarl.core.machine import choose_threads as choose_threads
     from metarl.core.machine import keep_freed_memory as keep_freed_memory
     from metarl.core.machine import torch_threads as torch_threads
     from metarl.core.numbers import finite as finite
@@ -103,15 +108,20 @@ __getattr__, __dir__, __all__ = lazy_door(
             "name_in_file",
         ),
         "metarl.core.launch": (
+            "SHORT_SPIN",
             "leave",
+            "pin_threads",
             "place_of_launch",
             "restarts",
             "shorten_spin",
             "thread_environment",
+            "threads_of_user",
+            "usable_cores",
         ),
         "metarl.core.machine": (
             "DTYPES",
             "check_device",
+            "choose_threads",
             "keep_freed_memory",
             "torch_threads",
         ),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
+
+from metarl.core.errors import ConfigError
 
 SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 """Settings of libgomp and libomp with which an idle thread sleeps after about a microsecond and a millisecond.
@@ -65,6 +68,68 @@ def thread_environment(threads: int) -> dict[str, str]:
     """
     spin = {} if any(name in os.environ for name in _SPIN_NAMES) else SHORT_SPIN
     return {**os.environ, **spin, "OMP_NUM_THREADS": str(threads)}
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use, by its affinity and the quota of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, _quota(Path("/sys/fs/cgroup")))))
+
+
+def _quota(group: Path) -> float:
+    """Cores that a control group grants (cgroup version 2, or version 1); infinite without a limit."""
+    try:
+        if (group / "cpu.max").exists():
+            granted, period = (group / "cpu.max").read_text().split()
+        else:
+            granted, period = (
+                (group / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period")
+            )
+        return float("inf") if granted in ("max", "-1") else int(granted) / int(period)
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def busy_cores(seconds: float = 0.1) -> float:
+    """Number of cores that other processes used during a sleep of this one; processes with a nice value do not count.
+
+    Args:
+        seconds: Length of the sleep.
+    """
+    before, own = _ticks(), time.process_time()
+    time.sleep(seconds)
+    ticks, own = _ticks() - before, time.process_time() - own
+    return max(0.0, ticks / os.sysconf("SC_CLK_TCK") - own) / seconds if ticks else 0.0
+
+
+def _ticks() -> int:
+    """Clock ticks in which the cores worked on processes without a nice value, on the kernel or on interrupts."""
+    try:
+        user, _, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
+    except (OSError, ValueError):
+        return 0
+    return user + system + irq + softirq
+
+
+def threads_of_user() -> int | None:
+    """Threads that OMP_NUM_THREADS asks for, torchrun's setting included; None if it is not set to a number."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdigit() and int(first) > 0 else None
+
+
+def pin_threads(threads: int | None) -> None:
+    """Use a number of threads in this process, as if OMP_NUM_THREADS were set to it; None changes nothing.
+
+    Args:
+        threads: At least one thread.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads = {threads}; expected at least 1")
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def leave(code: int) -> NoReturn:

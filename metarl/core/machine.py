@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from metarl.core.errors import ConfigError
+from metarl.core.launch import busy_cores, shorten_spin, threads_of_user, usable_cores
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 """Floating-point types by their name in a configuration."""
@@ -38,11 +39,35 @@ def check_device(name: str) -> torch.device:
     return device
 
 
+ELEMENTS_PER_THREAD = 65_536
+"""Elements of the largest tensor of an iteration for which a further thread is worth its cost.
+
+torch divides an elementwise operation among threads from 32,768 elements on.
+"""
+
+
+def choose_threads(elements: int, *, processes: int = 1) -> int:
+    """Number of torch's threads that a workload is worth on this machine now.
+
+    OMP_NUM_THREADS wins, which torchrun sets too. Otherwise it is at most a thread for each `ELEMENTS_PER_THREAD`, for
+    each core that other processes leave free, and for each of torch's present threads. If torch was loaded before
+    `import metarl`, idle threads spin for milliseconds, so half of the free cores are used.
+
+    Args:
+        elements: Elements of the largest tensor of an iteration.
+        processes: Processes of this program on this machine, which share its cores.
+    """
+    if (given := threads_of_user()) is not None:
+        return given
+    free = max(1, round(usable_cores() - busy_cores())) // processes
+    if not shorten_spin():
+        free //= 2
+    return max(1, min(elements // ELEMENTS_PER_THREAD, free, torch.get_num_threads()))
+
+
 @contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """Limit torch's intra-op threads inside the block, so that environments can step on the same cores.
-
-    Idle threads of torch spin for milliseconds before they sleep, and occupy the cores during that time.
+    """Set torch's intra-op threads inside the block, for instance so that environments can step on the same cores.
 
     Args:
         number: Threads inside the block; None keeps the current number.

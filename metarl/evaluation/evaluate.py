@@ -17,6 +17,8 @@ from metarl.config.run import RunConfig
 from metarl.config.sb3 import Sb3Config
 from metarl.config.validation import check_least, check_rates
 from metarl.core.errors import ConfigError
+from metarl.core.launch import threads_of_user, usable_cores
+from metarl.core.machine import torch_threads
 from metarl.core.numbers import finite_list
 from metarl.core.params import Params
 from metarl.core.prng import Key
@@ -146,7 +148,10 @@ def evaluate_as(
             trained = parts.as_trained(state["theta"], str(run), manifest)
             theta = {name: value.to(parts.device, parts.dtype) for name, value in trained.items()}
         theta = setup.at_test(theta, Key.from_seed(options.seed).at("evaluation"))
-        result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress, given)
+        # As trained, so that a result is bitwise the same whatever else the machine is doing.
+        trained_with = min(manifest.get("threads") or usable_cores(), usable_cores())
+        with torch_threads(threads_of_user() or trained_with):
+            result = measure_curve(kind, setup, theta, adapter, config.task_name()[0], options, progress, given)
         return {
             **result,
             "initialisation": options.initialisation,

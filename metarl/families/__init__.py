@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from metarl.families.mujoco import MujocoFamily as MujocoFamily
     from metarl.families.mujoco import MujocoVectorEnv as MujocoVectorEnv
     from metarl.families.mujoco import actions_in_words as actions_in_words
-    from metarl.families.mujoco import usable_cores as usable_cores
     from metarl.families.registry import family_name as family_name
     from metarl.families.registry import family_variants as family_variants
     from metarl.families.registry import file_of_family as file_of_family
@@ -67,7 +66,6 @@ __getattr__, __dir__, __all__ = lazy_door(
             "MujocoFamily",
             "MujocoVectorEnv",
             "actions_in_words",
-            "usable_cores",
         ),
         "metarl.families.registry": (
             "family_name",

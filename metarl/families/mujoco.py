@@ -7,7 +7,6 @@ disabled, since a rollout does not keep it between calls.
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -22,6 +21,7 @@ from gymnasium.wrappers import TimeLimit
 from jaxtyping import Bool, Float
 
 from metarl.core.errors import FamilyError
+from metarl.core.launch import usable_cores
 from metarl.families.family import TaskFamily
 from metarl.families.tasks import Task, Tasks, batch_tasks, task_at
 from metarl.families.vector import TaskVectorEnv, mask_of, wrapper_of
@@ -270,14 +270,6 @@ def actions_in_words(bound: float) -> str:
     return f"clipped to [-{bound:g}, {bound:g}], mapped to the actuators' bounds"
 
 
-def usable_cores() -> int:
-    """Number of cores that this process may use.
-
-    The threads of MuJoCo's pool sleep between calls, so torch may use the same cores.
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class MujocoVectorEnv(TaskVectorEnv):
     """All sub-environments stepped by one call of `mujoco.rollout`, on its own thread pool.
 
@@ -287,7 +279,8 @@ class MujocoVectorEnv(TaskVectorEnv):
         family: The family.
         tasks: A batch of tasks.
         episodes: Sub-environments of each task.
-        threads: Size of the pool (default: one thread for each usable core).
+        threads: Size of the pool (default: one thread for each usable core; they sleep between calls, so torch may use
+            the same cores).
     """
 
     def __init__(self, family: MujocoFamily, tasks: Tasks, episodes: int, *, threads: int | None = None) -> None:

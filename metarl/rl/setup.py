@@ -250,6 +250,12 @@ class FamilySetup:
         """theta itself."""
         return theta
 
+    def largest_tensor(self) -> int:
+        """Elements of the widest layer's output for all transitions of an adaptation step."""
+        config = self.config
+        granted = config.samples_per_step or config.episodes * self.family.horizon
+        return config.meta_batch_size * granted * max(config.policy.hidden_sizes, default=1)
+
     def facts(self) -> dict[str, Any]:
         """Spaces and horizon, from which a saved policy is rebuilt; the family's name, and the file of its module."""
         described = describe_spaces(self.family.observation_space, self.family.action_space)
@@ -311,6 +317,13 @@ class MemorySetup(FamilySetup):
         if lr is not None or later_lr is not None:
             raise ConfigError(f"--inner-lr = {lr or later_lr}; this run adapts by memory, so leave it out")
         return MemoryAdapter(self.config.policy.memory)
+
+    def largest_tensor(self) -> int:
+        """Elements of the recurrent layer's output for a minibatch."""
+        config = self.config
+        trials = config.meta_batch_size * config.episodes // config.ppo.minibatches
+        length = (config.inner.steps + 1) * self.family.horizon
+        return trials * min(length, config.ppo.chunk or length) * config.policy.memory_size
 
     def budget(self, steps: int) -> dict[str, Any]:
         """One episode of a trial a step, and the environment steps granted before each of `steps` + 1 points."""

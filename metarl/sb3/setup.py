@@ -125,6 +125,10 @@ class Sb3Setup(FamilySetup):
             raise ConfigError(f"--later-inner-lr = {later_lr}; expected none: learning goes on at one rate")
         return Sb3Adapter(self.model, rate, self.config.sb3.timesteps)
 
+    def largest_tensor(self) -> int:
+        """0: Stable-Baselines3 learns task by task, on minibatches that one thread works through fastest."""
+        return 0
+
     def budget(self, steps: int) -> dict[str, Any]:
         """Environment steps of `learn` before each of `steps` + 1 points."""
         timesteps = self.config.sb3.timesteps

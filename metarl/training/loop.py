@@ -20,6 +20,8 @@ from metarl.adaptation.gradient import within_bounds
 from metarl.adaptation.parameters import fitting
 from metarl.adaptation.setup import ClosableProblem
 from metarl.core.errors import Divergence, EnvironmentFault, MetarlError, RunError
+from metarl.core.launch import threads_of_user
+from metarl.core.machine import choose_threads
 from metarl.core.numbers import finite, finite_list
 from metarl.core.ordered_sums import on_share, parts_of
 from metarl.core.params import State
@@ -68,12 +70,13 @@ class Training:
         run: The run directory.
         new: Whether the run directory is created; otherwise the run is resumed from its newest intact checkpoint.
         accept_numerics: Whether a run of another numerics version may be resumed.
+        seeds: Number of runs that are trained in one batch.
 
     Raises:
         RunError: The run directory cannot be created or locked, or its checkpoints do not fit the configuration.
     """
 
-    def __init__(self, parts: Assembly, run: Path, *, new: bool, accept_numerics: bool = False) -> None:
+    def __init__(self, parts: Assembly, run: Path, *, new: bool, accept_numerics: bool = False, seeds: int = 1) -> None:
         config = parts.config
         self.parts, self.kind, self.config, self.run_dir = parts, parts.kind, config, run
         self.setup, self.adapter = parts.setup, parts.adapter
@@ -84,6 +87,8 @@ class Training:
         self.validation: ClosableProblem | None = None
         self.iteration, self.data_used, self.wall_seconds = 0, 0, 0.0
         self.saved: int | None = None
+        self.threads: int | None = None
+        """Number of torch's threads, the same for the whole run."""
         self.co_seeds = 0
         """Number of other seeds that are trained in one batch with this one."""
         self.state: State = self.module.initial_state(parts.initial_theta(), config)
@@ -91,9 +96,14 @@ class Training:
         with sync_errors():
             if self.leads:
                 self._open(new, accept_numerics)
-        found = (self.iteration, self.saved, self.data_used, self.wall_seconds)
-        self.iteration, self.saved, self.data_used, self.wall_seconds = broadcast_rank0(found)
+        found = (self.iteration, self.saved, self.data_used, self.wall_seconds, self.threads)
+        self.iteration, self.saved, self.data_used, self.wall_seconds, self.threads = broadcast_rank0(found)
         self.state = broadcast_state(self.state)
+        if self.threads is None:
+            elements = seeds * self.setup.largest_tensor() // current().size
+            self.threads = broadcast_rank0(choose_threads(elements, processes=current().size))
+        self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
 
     def _open(self, new: bool, accept_numerics: bool) -> None:
         """Create the run directory, or load the existing run."""
@@ -126,10 +136,11 @@ class Training:
             raise RunError(f"{run}: its checkpoints are not {config.dtype}, as config.toml says")
         if not accept_numerics:
             check_numerics(run, manifest)
-        then, threads = manifest["threads"], torch.get_num_threads()
+        then, threads = manifest["threads"], threads_of_user() or manifest["threads"]
         if then != threads:
             reason = "sums are rounded differently, so it will not be bitwise the same"
             warnings.warn(f"{run}: trained with {then} threads, goes on with {threads}: {reason}", stacklevel=2)
+        self.threads = threads
         then, processes = manifest.get("processes", 1), current().size
         if then != processes and not config.ordered_sums:
             reason = "sums are rounded differently, so it will not be bitwise the same (--ordered-sums would be)"
@@ -146,6 +157,7 @@ class Training:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        torch.set_num_threads(self._threads_before)
         for problem in self.problems:
             problem.close()
         if self.validation is not None:
@@ -292,7 +304,7 @@ class Training:
             "metarl": __version__,
             "numerics": NUMERICS,
             "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
+            "threads": self.threads,
             "processes": current().size,
             "beside": self.co_seeds,
             **self.setup.facts(),

@@ -115,7 +115,8 @@ def _train(
     found: dict[Path, Outcome] = {}
     with ExitStack() as held:
         waiting = {
-            run: held.enter_context(opened(parts, run, or_resume, accept_numerics)) for run, parts in runs.items()
+            run: held.enter_context(opened(parts, run, or_resume, accept_numerics, len(runs)))
+            for run, parts in runs.items()
         }
         while waiting:
             iteration = min(training.iteration for training in waiting.values())

@@ -53,13 +53,21 @@ def train(
         return training.run(config.iterations, report)
 
 
-def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = False) -> Training:
-    """Create a run, or open the existing one if `or_resume` is set and its configuration is the same."""
+def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = False, seeds: int = 1) -> Training:
+    """Create a run, or open the existing one if `or_resume` is set and its configuration is the same.
+
+    Args:
+        parts: The parts of the configuration.
+        run: The run directory.
+        or_resume: Whether an existing run is resumed.
+        accept_numerics: Whether a run of another numerics version may be resumed.
+        seeds: Number of runs that are trained in one batch.
+    """
     there = broadcast_rank0(is_there(run, or_resume))
     with sync_errors():
         if there and current().index == 0:
             check_same(run, parts.algorithm, parts.config, parts.kind)
-    return Training(parts, run, new=not there, accept_numerics=accept_numerics)
+    return Training(parts, run, new=not there, accept_numerics=accept_numerics, seeds=seeds)
 
 
 def is_there(run: Path, or_resume: bool) -> bool:

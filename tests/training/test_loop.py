@@ -9,6 +9,8 @@ from metarl.core.errors import EnvironmentFault
 from metarl.runs.checkpoint import load_checkpoint
 from metarl.runs.directory import read_config, read_metrics
 from metarl.runs.manifest import list_checkpoints, read_manifest
+from metarl.training.assembly import assemble
+from metarl.training.loop import Training
 from metarl.training.start import resume, train
 from tests.helpers.runs import assert_same_run
 
@@ -154,12 +156,37 @@ def test_a_fault_on_a_validation_task_costs_the_score_only(tmp_path, tiny_config
     assert read_manifest(tmp_path / "run" / "checkpoints" / "00000004")["meta_validation"] is None
 
 
-def test_other_numbers_of_threads_are_warned_of(tmp_path, tiny_config):
+def test_other_numbers_of_threads_are_warned_of(tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     train("maml-trpo", replace(tiny_config, iterations=1), tmp_path / "run")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads + 1)
-    try:
-        with pytest.warns(UserWarning, match=f"trained with {threads} threads, goes on with {threads + 1}"):
-            resume(tmp_path / "run", iterations=2)
-    finally:
-        torch.set_num_threads(threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with pytest.warns(UserWarning, match="trained with 1 threads, goes on with 2"):
+        resume(tmp_path / "run", iterations=2)
+
+
+def test_the_number_of_threads_is_chosen_once_and_reused(tmp_path, tiny_config, monkeypatch):
+    """Also where the machine is busy when the run goes on, and by an evaluation."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    seen, before = [], torch.get_num_threads()
+    step = Training.iterate
+    monkeypatch.setattr(Training, "iterate", lambda self: seen.append(torch.get_num_threads()) or step(self))
+    monkeypatch.setattr("metarl.training.loop.choose_threads", lambda elements, processes: 2)
+    train("maml-trpo", replace(tiny_config, iterations=1), tmp_path / "run")
+    monkeypatch.setattr("metarl.training.loop.choose_threads", lambda elements, processes: 1)
+    resume(tmp_path / "run", iterations=2)
+    assert seen == [2, 2]
+    assert read_manifest(tmp_path / "run" / "checkpoints" / "00000002")["threads"] == 2
+    assert torch.get_num_threads() == before
+
+
+def test_the_number_of_threads_depends_on_tasks_episodes_and_width(tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    asked = []
+    monkeypatch.setattr("metarl.training.loop.choose_threads", lambda *a, **k: asked.append((a, k)) or 1)
+    with assemble("maml-trpo", tiny_config) as parts:
+        horizon, widest = parts.setup.family.horizon, max(tiny_config.policy.hidden_sizes)
+        for seeds in (1, 3):
+            with Training(parts, tmp_path / str(seeds), new=True, seeds=seeds):
+                pass
+    alone = tiny_config.meta_batch_size * tiny_config.episodes * horizon * widest
+    assert asked == [((alone,), {"processes": 1}), ((3 * alone,), {"processes": 1})]
