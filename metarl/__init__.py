@@ -11,7 +11,6 @@ from metarl.core.imports import lazy_door
 
 if TYPE_CHECKING:
     from metarl.agent import Agent as Agent
-    from metarl.agent import MemoryAgent as MemoryAgent
     from metarl.agent import load as load
     from metarl.api import evaluate as evaluate
     from metarl.api import resume as resume
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
     from metarl.families.declared import declare_family as declare_family
     from metarl.families.family import TaskFamily as TaskFamily
     from metarl.families.registry import load_family as load_family
+    from metarl.memory_agent import MemoryAgent as MemoryAgent
 
 __version__ = "0.1.0"
 
 __getattr__, __dir__, _names = lazy_door(
     __name__,
     {
-        "metarl.agent": ("Agent", "MemoryAgent", "load"),
+        "metarl.agent": ("Agent", "load"),
         "metarl.api": ("evaluate", "resume", "train"),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),
@@ -37,6 +37,7 @@ __getattr__, __dir__, _names = lazy_door(
         "metarl.families.declared": ("DeclaredFamily", "declare_family"),
         "metarl.families.family": ("TaskFamily",),
         "metarl.families.registry": ("load_family",),
+        "metarl.memory_agent": ("MemoryAgent",),
     },
 )
 __all__ = ["__version__", *_names]
