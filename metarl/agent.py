@@ -26,7 +26,7 @@ from metarl.core.errors import FamilyError, in_python_words
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
-from metarl.deployment.acting import as_action, as_rows, is_sound
+from metarl.deployment.acting import OneTask, as_action, as_rows, is_sound
 from metarl.deployment.export import export_policy
 from metarl.deployment.modules import policy_module
 from metarl.deployment.recording import Recorder, Unlearnable
@@ -83,6 +83,7 @@ class Agent:
         """The task that the agent was adapted to, as JSON, if `metarl adapt` or the user noted it."""
         self._raw_space: spaces.Space | None = None
         self._last: Any = None
+        self._one_task = OneTask()
         self._begin(None)
 
     def _begin(self, state: AdaptState | None) -> None:
@@ -169,7 +170,7 @@ class Agent:
             observation = spaces.flatten(self._raw_space, observation)
         rows = as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
-            distribution, _ = self.policy.act(stack(self.params, 1), rows)
+            distribution, _ = self.policy.act(self._one_task(self.params), rows)
             if not is_sound(distribution, rows, keep_last and self._last is not None):
                 self._recorder.acted(Unlearnable.REPEATED)
                 return copy(self._last)

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 
-from metarl.adaptation.adapter import stack
 from metarl.config.memory import Rl2Config
 from metarl.core.errors import FamilyError
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
-from metarl.deployment.acting import as_action, as_rows, is_sound, sampled
+from metarl.deployment.acting import OneTask, as_action, as_rows, is_sound, sampled
 from metarl.deployment.export import export_policy
 from metarl.deployment.modules import policy_module
 from metarl.deployment.recording import as_reward
@@ -51,6 +50,7 @@ class MemoryAgent:
         self.config, self.params, self.description = config, params, description
         self.observation_space, self.action_space = spaces_from(description)
         self.policy = memory_policy(config, self.observation_space, self.action_space)
+        self._one_task = OneTask()
         self.forget()
 
     def forget(self) -> None:
@@ -83,7 +83,7 @@ class MemoryAgent:
             )
         rows = as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
-            distribution, memory = self.policy.act(stack(self.params, 1), rows, self._memory)
+            distribution, memory = self.policy.act(self._one_task(self.params), rows, self._memory)
             if not is_sound(distribution, rows, keep_last and self._last is not None):
                 assert self._last is not None
                 self._acted = self._last
@@ -91,8 +91,7 @@ class MemoryAgent:
             if deterministic:
                 action = distribution.mode()
             else:
-                env_seeds = Key.from_seed(seed).at("act", self._draws).env_seeds(1, 1)
-                action = sampled(self.policy, distribution, env_seeds, 0)
+                action = sampled(self.policy, distribution, Key.from_seed(seed).at("act", self._draws, 0, 0, 0))
         self._memory, self._acted, self._last = memory, action, action
         self._draws += 1
         return as_action(action, self.action_space)

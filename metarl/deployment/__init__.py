@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from metarl.core.imports import lazy_door
 
 if TYPE_CHECKING:
+    from metarl.deployment.acting import OneTask as OneTask
     from metarl.deployment.acting import as_action as as_action
     from metarl.deployment.acting import as_rows as as_rows
     from metarl.deployment.acting import is_sound as is_sound
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
-        "metarl.deployment.acting": ("as_action", "as_rows", "is_sound", "sampled"),
+        "metarl.deployment.acting": ("OneTask", "as_action", "as_rows", "is_sound", "sampled"),
         "metarl.deployment.export": ("SUFFIXES", "check_format", "export_policy"),
         "metarl.deployment.modules": ("MemoryPolicyModule", "PolicyModule", "policy_module"),
         "metarl.deployment.recording": ("Recorder", "Unlearnable", "as_reward"),

@@ -83,7 +83,7 @@ class Recorder:
             seed: Seed of the action noise.
         """
         key = Key.from_seed(seed).at("adapt").at_step(self.step).at("policy")
-        action = sampled(self.policy, distribution, key.env_seeds(1, 1, first_episode=self._episode), self._time)
+        action = sampled(self.policy, distribution, key.at(0, self._episode, self._time))
         self._time += 1
         self.acted(Choice(rows, action, distribution))
         return action

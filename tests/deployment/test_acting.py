@@ -49,4 +49,14 @@ def test_noise_is_that_of_a_rollout_at_the_same_step(discrete):
     distribution = Categorical(row) if discrete else Gaussian(row, row)
     for time in range(6):
         expected = distribution.sample(whole[time].to(row.dtype))
-        assert torch.equal(sampled(policy, distribution, seeds, time), expected)
+        assert torch.equal(sampled(policy, distribution, Key.from_seed(4).at(0, 3, time)), expected)
+
+
+def test_parameters_are_stacked_anew_where_one_was_replaced():
+    given = agent()
+    seen = np.full(5, 0.5)
+    before = given.act(seen)
+    given.params["head.bias"] = given.params["head.bias"] - 0.05
+    assert np.allclose(given.act(seen), before - 0.05)
+    given.params["head.bias"] += 0.05  # in place: the stacked parameters are views
+    assert np.allclose(given.act(seen), before)
