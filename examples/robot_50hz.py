@@ -1,4 +1,4 @@
-"""A control loop at a fixed rate: load an agent, record episodes on a robot, update between them, without an environment.
+"""A control loop at a fixed rate without an environment: load an agent, record episodes on a robot, update, go on.
 
     python examples/robot_50hz.py --run runs/navigation
 
