@@ -12,7 +12,6 @@ from metarl.core.launch import shorten_spin
 
 if TYPE_CHECKING:
     from metarl.agent import Agent as Agent
-    from metarl.agent import MemoryAgent as MemoryAgent
     from metarl.agent import load as load
     from metarl.api import evaluate as evaluate
     from metarl.api import resume as resume
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from metarl.families.declared import declare_family as declare_family
     from metarl.families.family import TaskFamily as TaskFamily
     from metarl.families.registry import load_family as load_family
+    from metarl.memory_agent import MemoryAgent as MemoryAgent
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ shorten_spin()  # before torch is loaded
 __getattr__, __dir__, _names = lazy_door(
     __name__,
     {
-        "metarl.agent": ("Agent", "MemoryAgent", "load"),
+        "metarl.agent": ("Agent", "load"),
         "metarl.api": ("evaluate", "resume", "train"),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),
@@ -40,6 +40,7 @@ __getattr__, __dir__, _names = lazy_door(
         "metarl.families.declared": ("DeclaredFamily", "declare_family"),
         "metarl.families.family": ("TaskFamily",),
         "metarl.families.registry": ("load_family",),
+        "metarl.memory_agent": ("MemoryAgent",),
     },
 )
 __all__ = ["__version__", *_names]

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FlattenObservation
 
-from metarl.adaptation.adapter import stack
+from metarl.adaptation.adapter import AdaptState, stack
 from metarl.adaptation.collect import adapt
 from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.memory import MemoryAdapter
@@ -22,13 +22,16 @@ from metarl.adaptation.parameters import as_trained
 from metarl.config.memory import Rl2Config
 from metarl.config.run import TrainConfig
 from metarl.config.validation import check_least, check_rates
-from metarl.core.errors import Divergence, EnvironmentFault, FamilyError, in_python_words
+from metarl.core.errors import FamilyError, in_python_words
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
-from metarl.core.prng import Key, noise_seeds, normal, uniform
+from metarl.core.prng import Key
+from metarl.deployment.acting import OneTask, as_action, as_rows, is_sound
+from metarl.deployment.export import export_policy
+from metarl.deployment.modules import policy_module
+from metarl.deployment.recording import Recorder, Unlearnable
 from metarl.families.vec_env import GymVecEnv
-from metarl.rl.memory import MemoryPolicy
-from metarl.rl.policies import Policy
+from metarl.memory_agent import MemoryAgent
 from metarl.rl.setup import build_policy, fitted_params, memory_policy, problem_over, spaces_from
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
@@ -76,9 +79,19 @@ class Agent:
         self.policy = build_policy(config, self.observation_space, self.action_space)
         self.returns: list[float] = []
         """Mean return of the episodes of each adaptation step."""
+        self.task: Any = None
+        """The task that the agent was adapted to, as JSON, if `metarl adapt` or the user noted it."""
         self._raw_space: spaces.Space | None = None
-        self._acted = 0
         self._last: Any = None
+        self._one_task = OneTask()
+        self._begin(None)
+
+    def _begin(self, state: AdaptState | None) -> None:
+        """Begin to record for the adaptation step after a state of `update`."""
+        self._state = state
+        step = 0 if state is None else state.step
+        dtype = DTYPES[self.config.dtype]
+        self._recorder = Recorder(self.policy, self.observation_space, self.action_space, dtype, step)
 
     def adapt(
         self,
@@ -125,13 +138,17 @@ class Agent:
         key = Key.from_seed(seed).at("adapt")
         returns = []
         for state, collected in adapt(problem, self.params, _THIS_ONE, key, adapter, steps, query=False):
-            params = state.params
+            final = state
             if collected is not None:
                 returns.append(float(collected.performance))
-        params = {name: value[0].detach() for name, value in params.items()}
+        return self._adapted(final, returns, raw_space)
+
+    def _adapted(self, state: AdaptState, returns: list[float], raw_space: spaces.Space | None) -> Agent:
+        """A new agent with the parameters of a state."""
+        params = {name: value[0].detach() for name, value in state.params.items()}
         adapted = Agent(self.config, params, self.description, self.horizon)
         adapted.returns = self.returns + returns
-        adapted._raw_space = raw_space
+        adapted.task, adapted._raw_space = self.task, raw_space
         return adapted
 
     def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0, keep_last: bool = False) -> Any:
@@ -151,18 +168,124 @@ class Agent:
         """
         if self._raw_space is not None:
             observation = spaces.flatten(self._raw_space, observation)
-        rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
+        rows = as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
         with torch.no_grad():
-            distribution, _ = self.policy.act(stack(self.params, 1), rows)
-            if not _is_sound(distribution, rows, keep_last and self._last is not None):
+            distribution, _ = self.policy.act(self._one_task(self.params), rows)
+            if not is_sound(distribution, rows, keep_last and self._last is not None):
+                self._recorder.acted(Unlearnable.REPEATED)
                 return copy(self._last)
             if deterministic:
                 action = distribution.mode()
+                self._recorder.acted(Unlearnable.MODE)
             else:
-                action = _sampled(self.policy, distribution, seed, self._acted)
-                self._acted += 1
-        self._last = _as_action(action, self.action_space)
+                action = self._recorder.sample(rows, distribution, seed)
+        self._last = as_action(action, self.action_space)
         return copy(self._last)
+
+    def record(self, reward: float, terminated: bool = False, truncated: bool = False) -> None:
+        """Record what followed the last action, for `update`; without an environment object.
+
+        The action must have been sampled (`act(observation, deterministic=False)`), since the policy gradient is an
+        average over the policy's actions. If `keep_last` repeated an action, the reward is added to that of the step
+        before.
+
+        Args:
+            reward: The reward of the step.
+            terminated: Whether the episode ended in a final state.
+            truncated: Whether the episode ended for another reason, such as a time limit.
+
+        Raises:
+            FamilyError: There is no sampled action to record, or a step of the episode was left out.
+            EnvironmentFault: The reward is not a finite number.
+
+        Example:
+            >>> import metarl
+            >>> family = metarl.load_family("navigation2d")
+            >>> env = family.make({"goal": np.array([0.3, 0.2], np.float32)})
+            >>> config = metarl.MamlTrpoConfig()
+            >>> spaces_of = {"observation_size": 2, "action": {"low": [-1.0, -1.0], "high": [1.0, 1.0]}}
+            >>> policy = build_policy(config, *spaces_from(spaces_of))
+            >>> params = {name: value.float() for name, value in policy.initialise(Key.from_seed(1)).items()}
+            >>> agent = Agent(config, params, spaces_of, family.horizon)
+            >>> for episode in range(2):
+            ...     observation, _ = env.reset(seed=episode)
+            ...     for step in range(10):
+            ...         action = agent.act(observation, deterministic=False)
+            ...         observation, reward, terminated, truncated, _ = env.step(action)
+            ...         agent.record(reward, terminated, truncated or step == 9)
+            >>> len(agent.recorded), len(agent.update().returns)
+            (2, 1)
+        """
+        self._recorder.record(reward, bool(terminated) or bool(truncated))
+
+    def record_episode(self, observations: Any, actions: Any, rewards: Any) -> None:
+        """Record a whole episode whose actions were sampled elsewhere from this very policy, such as by an export.
+
+        Args:
+            observations: The observations before each action, (steps, *observation).
+            actions: The actions as sampled, before they were clipped: (steps, action), or (steps,) if discrete.
+            rewards: The reward after each action, (steps,).
+
+        Raises:
+            FamilyError: A shape differs, a discrete action is not in the space, or an episode is being recorded.
+            EnvironmentFault: A number is not finite.
+        """
+        self._recorder.add(stack(self.params, 1), observations, actions, rewards)
+
+    def discard_episode(self) -> None:
+        """Drop the recorded steps of the episode that is not finished, for instance after an emergency stop."""
+        self._recorder.discard_episode()
+
+    @property
+    def recorded(self) -> list[float]:
+        """Return of each finished episode that was recorded since the last update."""
+        return self._recorder.returns
+
+    def update(self, *, inner_lr: float | None = None, later_inner_lr: float | None = None) -> Agent:
+        """Make one adaptation step on the recorded episodes and return the adapted agent; this agent does not change.
+
+        This is the step that `adapt` makes with the same episodes: baseline, advantages and learned rates included.
+        Further updates count as later steps. The new agent has no recorded episodes.
+
+        Args:
+            inner_lr: Learning rate of all steps (default: as trained).
+            later_inner_lr: Learning rate after the first update.
+
+        Raises:
+            FamilyError: No episode was recorded, or the last one is not finished.
+            ConfigError: A learning rate is invalid.
+            Divergence: The parameters diverged.
+        """
+        with in_python_words():
+            check_rates(inner_lr, later_inner_lr)
+            adapter = gradient_adapter(self.config.inner, inner_lr, later_inner_lr)
+        problem = problem_over(_no_envs, self.config, self.policy, horizon=self.horizon, episodes=1)
+        if self._state is None:
+            state = adapter.initial(self.params, _THIS_ONE, Key.from_seed(1).at("adapt"))
+        else:
+            state = self._state._replace(params=stack(self.params, 1))
+        after, performance = self._recorder.learn(problem, state, adapter)
+        adapted = self._adapted(after, [performance], self._raw_space)
+        adapted._begin(after)
+        return adapted
+
+    def export(self, path: Path | str) -> None:
+        """Write the policy for other runtimes: `.onnx` for ONNX, `.pt2` for torch.export.
+
+        The file maps a batch of observations to the parameters of the distribution over actions and to its mode in the
+        action space, as `act` gives it. Normalisation of observations is part of it. The metadata entry "metarl" is a
+        JSON text with names, spaces and versions.
+
+        Args:
+            path: The file; an existing one is overwritten.
+
+        Raises:
+            ConfigError: The suffix is another, or a package is missing.
+            RunError: The file cannot be written.
+        """
+        module = policy_module(self.policy, self.params, self.action_space)
+        facts = {"horizon": self.horizon, "returns": self.returns, "task": self.task, "spaces": self.description}
+        export_policy(module, path, self.observation_space, self.config, facts)
 
     def save(self, path: Path | str) -> None:
         """Write the policy to a safetensors file, which `metarl.load` reads.
@@ -173,7 +296,8 @@ class Agent:
         Raises:
             RunError: The file cannot be written.
         """
-        write_policy(path, SavedPolicy(self.config, self.params, self.description, self.horizon, self.returns))
+        saved = SavedPolicy(self.config, self.params, self.description, self.horizon, self.returns, self.task)
+        write_policy(path, saved)
 
     def _check_spaces(self, env: gymnasium.Env) -> None:
         if env.observation_space.shape != self.observation_space.shape:
@@ -194,149 +318,8 @@ class Agent:
             )
 
 
-class MemoryAgent:
-    """A policy with memory for one environment: it adapts while it acts.
-
-    `forget` starts a trial. After every step of the environment, `observe` tells the agent what followed its action.
-
-    Args:
-        config: The configuration of the run.
-        params: Parameters of the policy.
-        description: Spaces, as `metarl.rl.setup.describe_spaces` returns them.
-
-    Example:
-        >>> import tempfile
-        >>> import metarl
-        >>> family = metarl.load_family("navigation2d")
-        >>> env = family.make({"goal": np.array([0.3, 0.2], np.float32)})
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = {"iterations": 1, "meta_batch_size": 2, "episodes": 4, "validation_tasks": 0}
-        ...     agent = metarl.load(metarl.train("rl2", run_dir=f"{folder}/run", **options))
-        >>> observation, _ = env.reset(seed=1)
-        >>> for _ in range(3):
-        ...     observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
-        ...     agent.observe(reward, terminated or truncated)
-        >>> agent.act(observation).shape
-        (2,)
-    """
-
-    def __init__(self, config: Rl2Config, params: Params, description: dict[str, Any]) -> None:
-        self.config, self.params = config, params
-        self.observation_space, self.action_space = spaces_from(description)
-        self.policy = memory_policy(config, self.observation_space, self.action_space)
-        self.forget()
-
-    def forget(self) -> None:
-        """Start a trial: empty the memory."""
-        self._memory: dict[str, torch.Tensor] | None = None
-        self._acted: torch.Tensor | None = None
-        self._last: torch.Tensor | None = None
-        self._draws = 0
-
-    def act(self, observation: Any, *, deterministic: bool = True, seed: int = 0, keep_last: bool = False) -> Any:
-        """The action for one observation, clipped to the action space; the memory reads the observation.
-
-        Args:
-            observation: An observation of the environment.
-            deterministic: Whether the action is the mode of the policy; otherwise it is sampled, with new random
-                numbers at each call.
-            seed: Seed of sampled actions.
-            keep_last: Whether an observation of NaN gives the last action of the trial again instead of an error. The
-                memory does not read such an observation.
-
-        Raises:
-            FamilyError: The observation does not fit the policy, or `observe` was not called after the last action.
-            EnvironmentFault: The observation is not finite, and no last action is to be kept.
-            Divergence: The observation is so large that the policy's action is not finite.
-        """
-        if self._acted is not None:
-            raise FamilyError("act was called twice; call observe(reward, ended) after every step of the environment")
-        rows = _as_rows(observation, self.observation_space, DTYPES[self.config.dtype])
-        with torch.no_grad():
-            distribution, memory = self.policy.act(stack(self.params, 1), rows, self._memory)
-            if not _is_sound(distribution, rows, keep_last and self._last is not None):
-                assert self._last is not None
-                self._acted = self._last
-                return _as_action(self._last, self.action_space)
-            action = distribution.mode() if deterministic else _sampled(self.policy, distribution, seed, self._draws)
-        self._memory, self._acted, self._last = memory, action, action
-        self._draws += 1
-        return _as_action(action, self.action_space)
-
-    def observe(self, reward: float, ended: bool) -> None:
-        """Remember what followed the last action.
-
-        Args:
-            reward: The reward of the step.
-            ended: Whether the episode ended; the trial goes on until `forget`.
-
-        Raises:
-            FamilyError: No action was taken since the last call, or the reward is not finite.
-        """
-        if self._acted is None or self._memory is None:
-            raise FamilyError("observe was called before act")
-        if not np.isfinite(reward):
-            raise FamilyError(f"reward = {reward}; expected a finite number")
-        dtype = DTYPES[self.config.dtype]
-        gained, end = torch.tensor([[float(reward)]], dtype=dtype), torch.tensor([[bool(ended)]])
-        self._memory = self.policy.remember(self._memory, self._acted, gained, end)
-        self._acted = None
-
-
-def _as_rows(observation: Any, space: spaces.Box, dtype: torch.dtype) -> torch.Tensor:
-    """An observation as a batch of one task with one episode."""
-    try:
-        array = np.asarray(observation, np.float32)
-    except (TypeError, ValueError):
-        raise FamilyError(
-            f"observation {observation!r} is not a vector; flatten it with gymnasium.spaces.flatten"
-        ) from None
-    if array.shape != space.shape:
-        raise FamilyError(f"observation of shape {array.shape}; expected {space.shape}")
-    return torch.as_tensor(array, dtype=dtype)[None, None]
-
-
-def _is_sound(distribution: Any, rows: torch.Tensor, can_keep: bool) -> bool:
-    """Whether a distribution over actions is finite; an action of NaN would pass through clipping, and reach a robot.
-
-    Args:
-        distribution: The distribution.
-        rows: The observation.
-        can_keep: Whether there is a last action to take if the observation is at fault; otherwise that is an error.
-
-    Raises:
-        EnvironmentFault: The distribution is not finite because the observation is not.
-        Divergence: The distribution is not finite although the observation is.
-    """
-    if all(bool(torch.isfinite(part).all()) for part in distribution):
-        return True
-    observation = rows.flatten()
-    wrong = (~torch.isfinite(observation)).nonzero().flatten().tolist()
-    if not wrong:
-        raise Divergence("policy's action is not finite; expected observations of the size of those in training")
-    if not can_keep:
-        raise EnvironmentFault(
-            f"observation[{wrong[0]}] = {float(observation[wrong[0]])} ({len(wrong)} of {len(observation)} entries are "
-            "not finite); expected finite numbers; with keep_last=True act repeats the last action"
-        )
-    return False
-
-
-def _sampled(policy: Policy | MemoryPolicy, distribution: Any, seed: int, draws: int) -> torch.Tensor:
-    """An action drawn from a distribution, by the random numbers of the `draws`-th call."""
-    seeds = noise_seeds(Key.from_seed(seed).at("act", draws).env_seeds(1, 1), 1, policy.noise_components)
-    draw = normal if policy.noise == "normal" else uniform
-    action: torch.Tensor = distribution.sample(draw(seeds)[0].to(next(iter(distribution)).dtype))
-    return action
-
-
-def _as_action(action: torch.Tensor, space: spaces.Space) -> Any:
-    """The action of the only row, clipped to the action space."""
-    chosen = action[0, 0].numpy()
-    if isinstance(space, spaces.Discrete):
-        return int(chosen) + int(space.start)
-    assert isinstance(space, spaces.Box)
-    return np.clip(chosen, space.low, space.high).astype(np.float32)
+def _no_envs(tasks: Any) -> Any:
+    raise AssertionError("unreachable: recorded episodes need no environments")
 
 
 def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgent:
@@ -360,5 +343,5 @@ def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgen
     saved = read_policy(path, checkpoint)
     params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
     agent = Agent(saved.config, params, saved.spaces, saved.horizon)
-    agent.returns = saved.returns
+    agent.returns, agent.task = saved.returns, saved.task
     return agent

@@ -27,6 +27,7 @@ from metarl.console import (
     Commands,
     check_plot,
     check_suffix,
+    check_unset,
     dispatch,
     one_line,
     overview,
@@ -204,6 +205,7 @@ def _adapt(arguments: list[str]) -> int:
         later_inner_lr=options.later_inner_lr,
         seed=options.seed,
     )
+    agent.task = value
     agent.save(options.out)
     final = _episode_return(agent, env, family.horizon, options.seed)
     curve = ", ".join(f"{value:.1f}" for value in agent.returns)
@@ -228,8 +230,17 @@ def _episode_return(agent: Any, env: Any, horizon: int, seed: int) -> float:
 
 def _export(arguments: list[str]) -> int:
     options = parse(ExportOptions, arguments, "metarl export")
-    check_suffix("OUT", options.out, (".zip",))
+    check_suffix("OUT", options.out, (".zip", ".onnx", ".pt2"))
     settings = json_object("--settings", options.settings)
+    if options.out.suffix != ".zip":
+        check_unset(options, ("algorithm", "settings", "seed", "family"), "a model of Stable-Baselines3 (.zip)")
+        from metarl.agent import load
+        from metarl.deployment import check_format
+
+        check_format(options.out)
+        load(options.run, options.checkpoint).export(options.out)
+        print(f"saved {options.out}")
+        return 0
     from metarl.sb3 import export_model
 
     model = export_model(
@@ -304,7 +315,7 @@ COMMANDS: Commands = {
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
-    "export": (_export, "the policy as a model of Stable-Baselines3"),
+    "export": (_export, "the policy for ONNX, torch.export or Stable-Baselines3"),
     "check": (_check, "check the contract of a task family"),
     "tasks": (_tasks, "write the tasks of an evaluation to a file"),
     "runs": (_runs, "runs in a directory: state, iterations, last return"),

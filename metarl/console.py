@@ -9,7 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -312,6 +312,20 @@ def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
     """Raise ConfigError unless the file name has one of the suffixes."""
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} = {path}; expected a file name that ends in {' or '.join(suffixes)}")
+
+
+def check_unset(options: Any, names: Sequence[str], purpose: str) -> None:
+    """Raise ConfigError if one of these options has another value than its default.
+
+    Args:
+        options: A dataclass of options.
+        names: Names of its fields.
+        purpose: The purpose that the options have.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name in names and value != field.default:
+            raise ConfigError(f"{option_name(field.name)} = {value}; expected none: it is for {purpose}")
 
 
 def check_plot(path: Path | None) -> None:

@@ -51,8 +51,13 @@ SMALLER_CODE = [
     (r"n_steps=50, batch_size=500", "n_steps=5, batch_size=100, n_epochs=1"),
     (r"total_timesteps=[\d_]+", "total_timesteps=200"),
 ]
-NEEDED = {"stable-baselines3.md": "stable_baselines3", "trials.md": "sb3_contrib"}
-"""Packages that pages need."""
+SMALLER_EXAMPLES = [(r"--hz \d+", "--hz 2000"), (r"--episodes \d+", "--episodes 2 --steps 20")]
+NEEDED = {
+    "stable-baselines3.md": ("stable_baselines3", "sb3"),
+    "trials.md": ("sb3_contrib", "sb3"),
+    "deployment.md": ("onnxruntime", "export"),
+}
+"""Packages that pages need, and the extras that install them."""
 
 
 def blocks(page):
@@ -77,7 +82,8 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_everything_on_the_page_runs(page, tmp_path, monkeypatch):
     if page.name in NEEDED:
-        pytest.importorskip(NEEDED[page.name], reason=f"{NEEDED[page.name]} is not installed (extra sb3)")
+        package, extra = NEEDED[page.name]
+        pytest.importorskip(package, reason=f"{package} is not installed (extra {extra})")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     write_archives(tmp_path)
@@ -115,6 +121,12 @@ def run_line(line):
         line = smaller(line.removeprefix("python -m benchmarks.fewshot "), SMALLER_FEWSHOT)
         code, _, err = fewshot(line)
         assert (code, err) == (0, ""), line
+    elif line.startswith("python examples/"):
+        _, script, *arguments = shlex.split(smaller(line, SMALLER_EXAMPLES))
+        done = subprocess.run(
+            [sys.executable, str(ROOT / script), *arguments], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
     elif program == "python":
         _, _, module, *arguments = shlex.split(line)
         place = ROOT / module.replace(".", "/")

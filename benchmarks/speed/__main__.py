@@ -4,6 +4,7 @@ from benchmarks.program import run_program
 from metarl.core.launch import leave
 
 SCRIPTS = {
+    "act": ("act", "one action: Agent.act, and the exported policy in other runtimes"),
     "iteration": ("iteration", "one MAML-TRPO iteration, of the library and of a naive implementation"),
     "sampling": ("sampling", "rollouts of one task family, beside MuJoCo itself where it runs on MuJoCo"),
     "fewshot": ("fewshot", "a supervised meta-gradient, of the library and of loops over tasks by higher and torchopt"),

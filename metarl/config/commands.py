@@ -131,22 +131,22 @@ class AdaptOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a run's policy as a Stable-Baselines3 model, for PPO.load(...).learn(...)."""
+    """Write a run's policy for ONNX (.onnx), torch.export (.pt2), or Stable-Baselines3 (.zip), for PPO.load(...)."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory, or a policy that metarl adapt saved."""
-    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.zip")]
-    """File to write; an existing one is overwritten."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.onnx|.pt2|.zip")]
+    """File to write, whose suffix chooses the format; an existing one is overwritten."""
     algorithm: str | None = None
-    """PPO (the default) or A2C; fixed for runs of reptile-sb3 and pretrain-sb3, which were trained with one."""
+    """For .zip: PPO (the default) or A2C; runs of reptile-sb3 and pretrain-sb3 have the one of their training."""
     settings: str = "{}"
-    """Further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
+    """For .zip: further arguments of the algorithm's constructor as JSON, for instance '{"n_steps": 512}'."""
     seed: int = 1
-    """Seed of the value function, which metarl does not learn."""
+    """For .zip: seed of the value function, which metarl does not learn."""
     checkpoint: str = "last"
     """last, best (on meta-validation tasks) or an iteration."""
     family: str | None = None
-    """Its family as module:attribute or path/to/module.py:attribute, if it is not found as the run names it."""
+    """For .zip: its family as module:attribute or path/to/module.py:attribute, if not found as the run names it."""
 
 
 @dataclass(frozen=True)

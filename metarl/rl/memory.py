@@ -241,7 +241,7 @@ class MemoryPolicy:
         """The perceptron with weights of its own for every row."""
         latent = self.activation(linear(memory, theta["hyper.latent.weight"], theta["hyper.latent.bias"]))
         weights = linear(latent, theta["hyper.weight"], theta["hyper.bias"]).flatten(0, -2)
-        x, start = embedded.reshape(len(weights), 1, -1), 0
+        x, start = embedded.reshape(weights.shape[0], 1, -1), 0
         sizes = [*self.config.hidden_sizes, self.actions]
         for number, units in enumerate(sizes):
             end = start + units * x.shape[-1]

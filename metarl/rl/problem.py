@@ -130,6 +130,16 @@ class ReinforcementLearning:
         """
         with sync_errors():
             episodes, memory = self.episodes_of(params, tasks, key, memory)
+        return self.collected(params, episodes, memory)
+
+    def collected(self, params: TaskParams, episodes: Episodes, memory: Any = None) -> Collected:
+        """Episodes as the data of an adaptation step, with advantages.
+
+        Args:
+            params: Parameters that the episodes were collected with.
+            episodes: The episodes of every task.
+            memory: The policy's memory after them.
+        """
         *size, known = all_reduce_max(*episodes.mask.shape[1:], int(episodes.successes is not None))
         episodes = padded(episodes, *size)
         if known:

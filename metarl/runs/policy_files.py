@@ -35,6 +35,8 @@ class SavedPolicy:
     horizon: int
     returns: list[float] = field(default_factory=list)
     """Mean return of the episodes of each adaptation step."""
+    task: Any = None
+    """The task that the policy was adapted to, as JSON; None if it was not noted."""
 
 
 def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
@@ -74,7 +76,8 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
     config = from_mapping(TrainConfig(), facts["config"], str(place))
     validate(config, str(place))
     check_names_no_file(config, str(place))
-    return SavedPolicy(replace(config, device="cpu"), params, facts["spaces"], facts["horizon"], facts["returns"])
+    config = replace(config, device="cpu")
+    return SavedPolicy(config, params, facts["spaces"], facts["horizon"], facts["returns"], facts.get("task"))
 
 
 def write_policy(path: Path | str, policy: SavedPolicy) -> None:
@@ -93,6 +96,7 @@ def write_policy(path: Path | str, policy: SavedPolicy) -> None:
         "spaces": policy.spaces,
         "horizon": policy.horizon,
         "returns": policy.returns,
+        **({} if policy.task is None else {"task": policy.task}),
     }
     tensors = {name: value.contiguous() for name, value in policy.params.items()}
     try:

@@ -88,7 +88,7 @@ def test_every_page_is_on_the_site_and_in_the_index():
 
 
 def test_files_and_modules_that_the_pages_name_exist():
-    named = re.compile(r"`?\b((?:metarl|envs|benchmarks|tests|docs)/[\w/.-]+\.(?:py|md|toml))\b")
+    named = re.compile(r"`?\b((?:metarl|envs|benchmarks|tests|docs|examples)/[\w/.-]+\.(?:py|md|toml))\b")
     for page in PAGES:
         for path in named.findall(page.read_text()):
             assert (ROOT / path).is_file(), f"{page.name}: {path}"

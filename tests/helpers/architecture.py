@@ -19,7 +19,7 @@ ROOM_ORDER = (
     ("adaptation",),
     ("rl", "algorithms"),
     ("runs",),
-    ("sb3",),
+    ("sb3", "deployment"),
     ("training",),
     ("evaluation",),
     ("root",),

@@ -102,7 +102,7 @@ def test_round_trip_through_a_file_and_the_command_line(run, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("export {r} {t}/m.onnx", "expected a file name that ends in .zip"),
+        ("export {r} {t}/m.h5", "expected a file name that ends in .zip"),
         ("export {r} {t}/m.zip --algorithm SAC", "--algorithm = SAC; expected PPO or A2C"),
         ("export {r} {t}/m.zip --settings n_steps", "--settings = n_steps; expected JSON"),
         (
