@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -32,12 +33,24 @@ def campaign(place: Path, quick: bool, rng: Random) -> Tally:
 
 
 def _threads(tally: Tally, place: Path) -> None:
-    def more() -> None:
+    """A run goes on with the threads that it has recorded; where the user asks for others, it says so in one line."""
+
+    def torch_has_two() -> None:
         import torch
 
+        del os.environ["OMP_NUM_THREADS"]
         torch.set_num_threads(2)
 
-    process = metarl(["resume", str(place / "maml-a"), "--iterations", "3"], place / "log", more)
+    def user_asks_for_two() -> None:
+        os.environ["OMP_NUM_THREADS"] = "2"
+
+    line = ["resume", str(place / "maml-a"), "--iterations", "3"]
+    process = metarl(line, place / "log", torch_has_two)
+    process.wait()
+    tally.check(not process.said, f"threads of torch: {process.said!r}")
+    process = metarl(line, place / "log", user_asks_for_two)
     process.wait()
     expected = "trained with 1 threads, goes on with 2"
-    tally.check(expected in process.said and len(process.said.splitlines()) == 1, f"threads: {process.said!r}")
+    tally.check(
+        expected in process.said and len(process.said.splitlines()) == 1, f"threads of the user: {process.said!r}"
+    )
