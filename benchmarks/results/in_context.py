@@ -45,16 +45,18 @@ class Setting:
 
     preset: str
     """Preset of RL2: family, variant, episodes of a trial, and environment steps of training."""
-    gradient: Suite
-    """What gradient methods share; its `episodes` are those of a trial between two adaptation steps."""
+    gradient: Suite | None
+    """What gradient methods share; its `episodes` are those of a trial between two adaptation steps. None: no rows."""
     tasks: int
     """Held-out tasks."""
     trials: int
     """Trials of each, for RL2."""
-    reference_trials: int = 1
-    """Trials of each, for references that are simulated."""
+    reference_trials: int | None = 1
+    """Trials of each, for references that are simulated; None for a family without references."""
     validation_tasks: int = 400
     """Tasks on which rates are chosen."""
+    further_episodes: int = 0
+    """Episodes of the table beyond those of a trial of training."""
     published: Mapping[str, float] = field(default_factory=dict)
     """Return of a trial as published."""
     divisor: int = 1
@@ -70,6 +72,7 @@ class Setting:
     @property
     def suite(self) -> Suite:
         """The options of gradient methods, with the environment steps of RL2."""
+        assert self.gradient is not None
         return replace(self.gradient, budget=self.steps)
 
     @property
@@ -81,13 +84,18 @@ class Setting:
 
     @property
     def episodes(self) -> int:
-        """Episodes of a trial."""
+        """Episodes of a trial of training."""
         return self.rl2.inner.steps + 1
+
+    @property
+    def played(self) -> int:
+        """Episodes of a trial of the table."""
+        return self.episodes + self.further_episodes
 
     @property
     def updates(self) -> int:
         """Adaptation steps of a gradient method within a trial."""
-        return self.episodes // self.gradient.episodes - 1
+        return self.episodes // self.suite.episodes - 1
 
     def quick(self) -> Setting:
         """A thousandth of the training, and few tasks."""
@@ -98,7 +106,7 @@ class Setting:
 class Options:
     """Options that the commands share."""
 
-    out: Path
+    out: Path = Path("runs/in-context")
     """Runs and results go to OUT/<setting>."""
     settings: tuple[str, ...] = ()
     """Settings, a table for each; all by default."""
@@ -129,11 +137,12 @@ def rl2_row(setting: Setting, seeds: Sequence[int], place: Path) -> Row:
         with TrainingDisplay(config.iterations) as display:
             runs.append(finished_run(place / f"rl2-seed-{seed}", "rl2", config, display.report))
         result = evaluate(
-            runs[-1], tasks=setting.tasks, episodes=setting.trials, steps=setting.episodes - 1,
-            references=seed == seeds[0], reference_trials=setting.reference_trials,
+            runs[-1], tasks=setting.tasks, episodes=setting.trials, steps=setting.played - 1,
+            references=setting.reference_trials is not None and seed == seeds[0],
+            reference_trials=setting.reference_trials or 1,
         )  # fmt: skip
         results.append(result)
-    found = {"references": results[0]["references"], "task_ids": results[0].get("task_ids")}
+    found = {"references": results[0].get("references"), "task_ids": results[0].get("task_ids")}
     return Row(np.array([result["per_task"] for result in results]), seconds_of(runs), found)
 
 
@@ -194,9 +203,10 @@ def table_of(setting: Setting, options: Options, place: Path) -> dict[str, Any]:
         rows[name] = gradient_row(name, setting, options.seeds, place / folder(name), most)
     known, ids = (rows[RL2].details.pop(name) for name in ("references", "task_ids"))
     return {
-        "family": setting.rl2.family, "variant": setting.rl2.variant, "episodes": setting.episodes,
+        "family": setting.rl2.family, "variant": setting.rl2.variant, "episodes": setting.played,
         "seeds": list(options.seeds), "tasks": setting.tasks, "trials": setting.trials,
-        "episodes_per_update": setting.suite.episodes, "training_environment_steps": setting.steps,
+        "episodes_per_update": setting.gradient and setting.gradient.episodes,
+        "training_environment_steps": setting.steps,
         "rows": {
             name: {
                 "trial": pooled(row.returns.sum(-1, keepdims=True), "mean", ids),
@@ -214,30 +224,32 @@ def table_of(setting: Setting, options: Options, place: Path) -> dict[str, Any]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Return of a trial with its interval and worst seed, its share of the best reference, and some of its episodes."""
-    episodes, known = result["episodes"], result["references"]
+    episodes, known = result["episodes"], result["references"] or {"rows": []}
     shown = sorted({0, 1, 2, 3, episodes - 1} & set(range(episodes)))
-    best = next(row for row in known["rows"] if row["name"] == known["best"])["trial"]
-    lines = [
-        f"| row | trial of {episodes} (these tasks; new tasks) | worst seed | share of {known['best']} | "
-        + " | ".join(f"episode {k + 1}" for k in shown) + " | training, seconds |",
-        "|---|" + "---|" * (len(shown) + 4),
-    ]  # fmt: skip
+    best = next((row["trial"] for row in known["rows"] if row["name"] == known["best"]), None)
+
+    def line(name: str, trial: str, worst: str, total: float | None, each: Sequence[float], seconds: str) -> str:
+        share = [] if best is None else [f"{total / best:.1%}" if total is not None else ""]
+        cells = [name, trial, worst, *share, *(_number(value) for value in each), *[""] * (len(shown) - len(each))]
+        return "|" + "".join(f" {cell} |" if cell else " |" for cell in [*cells, seconds])
+
+    titles = ["row", f"trial of {episodes} (these tasks; new tasks)", "worst seed"]
+    titles += [] if best is None else [f"share of {known['best']}"]
+    titles += [*(f"episode {k + 1}" for k in shown), "training, seconds"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for name, row in sorted(result["rows"].items(), key=lambda item: -item[1]["trial"]["mean"][0]):
         trial = {key: value[0] for key, value in row["trial"].items() if isinstance(value, list)}
         low, high, new_low, new_high, worst = (
             _number(trial[key]) for key in ("ci95_low", "ci95_high", "new_tasks_low", "new_tasks_high", "worst_seed")
         )
-        each = " | ".join(_number(row["episode"][k]) for k in shown)
-        lines.append(
-            f"| {name} | {_number(trial['mean'])} ({low} to {high}; {new_low} to {new_high}) | {worst} | "
-            f"{trial['mean'] / best:.1%} | {each} | {np.mean(row['seconds']):.0f} |"
-        )
+        mean = f"{_number(trial['mean'])} ({low} to {high}; {new_low} to {new_high})"
+        each = [row["episode"][k] for k in shown]
+        lines.append(line(name, mean, worst, trial["mean"], each, f"{np.mean(row['seconds']):.0f}"))
     for row in known["rows"]:
-        each = " | ".join(_number(row["mean"][k]) for k in shown)
-        exact = ", exact" if row["exact"] else ""
-        lines.append(f"| {row['name']}{exact} | {_number(row['trial'])} | | {row['trial'] / best:.1%} | {each} | |")
+        name = row["name"] + (", exact" if row["exact"] else "")
+        lines.append(line(name, _number(row["trial"]), "", row["trial"], [row["mean"][k] for k in shown], ""))
     for name, value in result["published"].items():
-        lines.append(f"| {name} | {value:g} | | | " + "| " * len(shown) + "|")
+        lines.append(line(name, f"{value:g}", "", None, [], ""))
     return "\n".join(lines)
 
 
@@ -260,7 +272,8 @@ def make_tables(command: str, known: Mapping[str, Setting], options: Options) ->
         ConfigError: There is no such setting or row.
     """
     names = options.settings or tuple(known)
-    for option, given, valid in (("settings", names, known), ("methods", options.methods, GRADIENT_METHODS)):
+    rows = GRADIENT_METHODS if all(known[name].gradient for name in names if name in known) else ()
+    for option, given, valid in (("settings", names, known), ("methods", options.methods, rows)):
         for name in given:
             if name not in valid:
                 raise ConfigError(f"--{option} = {name}: unknown{nearest(name, valid)}")
@@ -269,8 +282,8 @@ def make_tables(command: str, known: Mapping[str, Setting], options: Options) ->
         if options.quick:
             options = replace(options, seeds=options.seeds[:2])
             setting = setting.quick()
-        rows = "" if options.methods == GRADIENT_METHODS else " ".join([" --methods", *options.methods])
-        result = {"command": f"python -m benchmarks.results {command} --settings {name}{rows}", "commit": commit()}
+        chosen = "" if options.methods == type(options)().methods else " ".join([" --methods", *options.methods])
+        result = {"command": f"python -m benchmarks.results {command} --settings {name}{chosen}", "commit": commit()}
         result |= table_of(setting, options, options.out / name)
         write_json(options.out / name / "table.json", result)
         print(f"\n{name}: {setting.tasks} held-out tasks, seeds {', '.join(map(str, options.seeds))}:\n")

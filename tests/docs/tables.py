@@ -22,7 +22,7 @@ def rendered(path):
     script = re.match(r"python -m benchmarks\.results ([\w-]+)", result["command"])[1]
     if script == "compare-methods":
         return compare_methods.markdown(result, SUITES[result["family"]].published) + "\n"
-    assert script in ("duan16", "varibad-gridnav"), result["command"]
+    assert script in ("cheetah-memory", "duan16", "varibad-gridnav"), result["command"]
     return in_context.markdown(result) + "\n"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.results import in_context
+from benchmarks.results.cheetah_memory import Options as CheetahMemory
 from benchmarks.results.compare_methods import Tuned
 from benchmarks.results.duan16 import SETTINGS
 from benchmarks.results.duan16 import Options as Duan16
@@ -54,6 +55,20 @@ def test_the_table_is_made(tmp_path, monkeypatch, capsys):
     assert len(set(reptile[:5])) == len(set(reptile[5:])) == 1
     assert "| bayes-optimal, exact |" in table
     assert "| SNAIL, repro | 6.8 |" in table
+
+
+def test_a_family_without_references(tmp_path, capsys):
+    """Rows of two further episodes, no share of an optimum, and no gradient methods."""
+    setting = replace(TINY, gradient=None, reference_trials=None, further_episodes=2, published={"paper": 7.0})
+    make_tables("cheetah-memory", {"tiny": setting}, replace(CheetahMemory(), out=tmp_path, seeds=(11, 12)))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    result = json.loads((tmp_path / "tiny" / "table.json").read_text())
+    assert result["command"] == "python -m benchmarks.results cheetah-memory --settings tiny"
+    assert len(result["rows"]["RL2"]["episode"]) == 12
+    assert "share" not in lines[0]
+    assert [line.count("|") for line in lines] == [lines[0].count("|")] * 4
+    with pytest.raises(ConfigError, match="--methods = ProMP: unknown"):
+        make_tables("cheetah-memory", {"tiny": setting}, replace(CheetahMemory(), out=tmp_path, methods=("ProMP",)))
 
 
 def test_an_unknown_setting_is_named(tmp_path):
