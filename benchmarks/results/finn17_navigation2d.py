@@ -1,9 +1,9 @@
 """2-D navigation under the protocol of Finn et al. (2017), figure 4: the table of docs/results.md.
 
 Trains `--config finn17-navigation2d` for every seed (finished runs are used again), evaluates on 40 held-out goals, and
-prints a row a method, as Markdown, beside the published ones. The table has three ways of counting an adaptation step's
-4,000 samples, because they differ by as much as the gap to the published results. The published random initialisation
-is a tanh network, where all trained ones are ReLU; both have a row.
+prints the mean of the seeds with its interval, and the worst seed, beside the published rows. The table has three ways
+of counting an adaptation step's 4,000 samples, because they differ by as much as the gap to the published results. The
+published random initialisation is a tanh network, where all trained ones are ReLU; both have a row.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import metarl
+from benchmarks.results.compare_methods import commit
 from benchmarks.results.finished_run import finished_run
 from metarl.adaptation.curve import adaptation_curve
 from metarl.adaptation.gradient import gradient_adapter
@@ -32,6 +33,7 @@ from metarl.core.numbers import write_json
 from metarl.core.params import TaskParams
 from metarl.core.prng import Key
 from metarl.evaluation.evaluate import evaluate_as
+from metarl.evaluation.statistics import pooled
 from metarl.families.tasks import Tasks
 from metarl.families.vec_env import make_vec_env
 from metarl.rl.data import Episodes, concatenate_rounds, zero_masked
@@ -59,7 +61,7 @@ class Options:
 
     out: Path = Path("runs/finn17")
     """Runs go to OUT/<seed> and OUT/oracle; the numbers to OUT/table.json."""
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: tuple[int, ...] = tuple(range(11, 21))
     """Training seeds."""
     iterations: int = 100
     """Meta-iterations of each."""
@@ -101,8 +103,8 @@ def first_to_finish(lengths: torch.Tensor, ended_at: torch.Tensor) -> torch.Tens
     return ended_at <= ended_at.flatten()[last]
 
 
-def published_count(run: Path, seed: int = 1) -> list[float]:
-    """Mean returns of the run's adaptation curve, with samples counted as in `FirstToFinish`."""
+def published_count(run: Path, seed: int = 1) -> np.ndarray:
+    """Returns (tasks, steps) of the run's adaptation curve, with samples counted as in `FirstToFinish`."""
     _, config = read_config(run)
     family = build_family(config)
     policy = build_policy(config, family.observation_space, family.action_space)
@@ -118,7 +120,7 @@ def published_count(run: Path, seed: int = 1) -> list[float]:
         gae_lambda=config.gae_lambda,
         surrogate=config.inner.estimator,
     )
-    return adaptation_curve(problem, theta, tasks, key, gradient_adapter(config.inner), STEPS).per_task.mean(0).tolist()
+    return adaptation_curve(problem, theta, tasks, key, gradient_adapter(config.inner), STEPS).per_task.numpy()
 
 
 def trained(run: Path, config: MamlTrpoConfig) -> Path:
@@ -127,18 +129,18 @@ def trained(run: Path, config: MamlTrpoConfig) -> Path:
         return finished_run(run, "maml-trpo", config, display.report)
 
 
-def curve(run: Path, **options: Any) -> list[float]:
-    """Mean returns at each adaptation step on the held-out goals."""
-    return metarl.evaluate(run, **({"tasks": TASKS, "episodes": EPISODES, "steps": STEPS} | options))["return"]["mean"]
+def curve(run: Path, **options: Any) -> np.ndarray:
+    """Returns (tasks, steps) at each adaptation step on the held-out goals."""
+    options = {"tasks": TASKS, "episodes": EPISODES, "steps": STEPS} | options
+    return np.array(metarl.evaluate(run, **options)["per_task"])
 
 
-def random_curve(config: MamlTrpoConfig, activation: str) -> list[float]:
-    """Mean returns from the random initialisation of the configuration's seed, with the given hidden units."""
+def random_curve(config: MamlTrpoConfig, activation: str) -> np.ndarray:
+    """Returns (tasks, steps) from the random initialisation of the configuration's seed, with these hidden units."""
     policy = replace(config.policy, activation=activation)
     config = replace(config, policy=policy, episodes=EPISODES, samples_per_step=None)
     options = Evaluation(tasks=TASKS, steps=STEPS, initialisation="random")
-    result = evaluate_as(REINFORCEMENT_LEARNING, "maml-trpo", Path(), config, options)
-    return result["return"]["mean"]
+    return np.array(evaluate_as(REINFORCEMENT_LEARNING, "maml-trpo", Path(), config, options)["per_task"])
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -154,39 +156,59 @@ def make_table(options: Options) -> None:
     assert isinstance(preset, MamlTrpoConfig)
     preset = replace(preset, iterations=options.iterations, meta_batch_size=options.meta_batch_size)
     runs = [trained(options.out / str(seed), replace(preset, seed=seed)) for seed in options.seeds]
-    oracle_config = replace(preset, observe_task=True, inner=replace(preset.inner, steps=0))
+    oracle_config = replace(preset, seed=options.seeds[0], observe_task=True, inner=replace(preset.inner, steps=0))
     oracle = trained(options.out / "oracle", oracle_config)
 
-    counts = {
-        "40 episodes a step": [curve(run) for run in runs],
-        "4,000 samples a step, in whole episodes": [curve(run, samples_per_step=SAMPLES) for run in runs],
-        "4,000 samples a step, first to finish (as published)": [published_count(run) for run in runs],
+    rows = {
+        "MAML-TRPO: 40 episodes a step": [curve(run) for run in runs],
+        "MAML-TRPO: 4,000 samples a step, in whole episodes": [curve(run, samples_per_step=SAMPLES) for run in runs],
+        "MAML-TRPO: 4,000 samples a step, first to finish (as published)": [published_count(run) for run in runs],
+        "MAML-TRPO, later steps at 0.1: 40 episodes a step": [
+            curve(run, inner_lr=0.5, later_inner_lr=0.1) for run in runs
+        ],
     }
-    rows: dict[str, list[float]] = {}
-    for count, curves in counts.items():
-        for seed, values in zip(options.seeds, curves, strict=True):
-            rows[f"MAML-TRPO, seed {seed}: {count}"] = values
-        rows[f"**MAML-TRPO, mean of seeds: {count}**"] = list(np.mean(curves, 0))
-    rows["MAML-TRPO, mean of seeds, later steps at 0.1: 40 episodes a step"] = list(
-        np.mean([curve(run, inner_lr=0.5, later_inner_lr=0.1) for run in runs], 0)
-    )
     for activation, name in (("relu", "ReLU"), ("tanh", "tanh as published")):
-        random = [random_curve(replace(preset, seed=seed), activation) for seed in options.seeds]
-        rows[f"random initialisation, {name}, mean of seeds"] = list(np.mean(random, 0))
-    rows["oracle (goal observed), seed 1"] = curve(oracle, steps=0)
-    print_table(rows | PUBLISHED)
-    minutes = [read_metrics(run)[-1]["wall_seconds"] / 60 for run in runs]
-    steps = [read_metrics(run)[-1]["environment_steps"] / 1e6 for run in runs]
-    spent = ", ".join(f"{m:.1f} minutes and {s:.1f}M steps" for m, s in zip(minutes, steps, strict=True))
-    print(f"\nTraining: {spent}.")
-    print(f"Everything: {(time.perf_counter() - started) / 60:.1f} minutes.")
-    write_json(options.out / "table.json", {"rows": rows, "minutes": minutes, "million_steps": steps})
+        rows[f"random initialisation, {name}"] = [
+            random_curve(replace(preset, seed=seed), activation) for seed in options.seeds
+        ]
+    rows[f"oracle (goal observed), seed {options.seeds[0]}"] = [curve(oracle, steps=0)]
+    default = Options()
+    changed = "".join(
+        f" --{name.replace('_', '-')} {value}"
+        for name, value in (("meta_batch_size", options.meta_batch_size), ("iterations", options.iterations))
+        if value != getattr(default, name)
+    )
+    if options.seeds != default.seeds:
+        changed += " --seeds " + " ".join(map(str, options.seeds))
+    last = [read_metrics(run)[-1] for run in runs]
+    result = {
+        "command": f"python -m benchmarks.results finn17-navigation2d{changed}",
+        "commit": commit(),
+        "seeds": list(options.seeds),
+        "rows": {name: pooled(np.array(curves), "mean") for name, curves in rows.items()},
+        "published": PUBLISHED,
+        "minutes": [record["wall_seconds"] / 60 for record in last],
+        "million_steps": [record["environment_steps"] / 1e6 for record in last],
+    }
+    write_json(options.out / "table.json", result)
+    print(markdown(result))
+    spent = f"{np.mean(result['minutes']):.1f} minutes and {np.mean(result['million_steps']):.1f}M steps a seed"
+    print(f"\nTraining: {spent}. Everything: {(time.perf_counter() - started) / 60:.1f} minutes.")
 
 
-def print_table(rows: dict[str, list[float]]) -> None:
-    """Print mean returns after each adaptation step, as Markdown."""
-    print("\n| method | " + " | ".join(str(step) for step in range(STEPS + 1)) + " |")
-    print("|---|" + "---|" * (STEPS + 1))
-    for name, values in rows.items():
-        cells = [f"{value:.2f}" for value in values] + [""] * (STEPS + 1 - len(values))
-        print(f"| {name} | " + " | ".join(cells) + " |")
+def markdown(result: dict[str, Any]) -> str:
+    """Mean returns after each step with 95 % intervals for these tasks, and below them the worst seed at each step."""
+    points = max(len(values) for values in result["published"].values()) if result["published"] else STEPS + 1
+    lines = ["| method | " + " | ".join(map(str, range(points))) + " |", "|---|" + "---|" * points]
+
+    def add(name: str, cells: Sequence[str]) -> None:
+        lines.append(f"| {name} |" + "".join(f" {cell} |" for cell in cells) + " |" * (points - len(cells)))
+
+    for name, row in result["rows"].items():
+        low, high = row["ci95_low"], row["ci95_high"]
+        add(name, [f"{mean:.2f} ({low[k]:.2f} to {high[k]:.2f})" for k, mean in enumerate(row["mean"])])
+        if row["worst_seed"][0] is not None:
+            add("worst of the seeds", [f"{value:.2f}" for value in row["worst_seed"]])
+    for name, values in result["published"].items():
+        add(name, [f"{value:.2f}" for value in values])
+    return "\n".join(lines)

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.results import compare_methods, in_context
+from benchmarks.results import compare_methods, finn17_navigation2d, in_context
 from benchmarks.results.methods import SUITES
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,8 @@ def rendered(path):
     script = re.match(r"python -m benchmarks\.results ([\w-]+)", result["command"])[1]
     if script == "compare-methods":
         return compare_methods.markdown(result, SUITES[result["family"]].published) + "\n"
+    if script == "finn17-navigation2d":
+        return finn17_navigation2d.markdown(result) + "\n"
     assert script in ("cheetah-memory", "duan16", "varibad-gridnav"), result["command"]
     return in_context.markdown(result) + "\n"
 
