@@ -15,10 +15,12 @@ from metarl.config.commands import (
     ExportOptions,
     FamiliesOptions,
     FamilyResumeOptions,
+    ReproduceOptions,
     RunOptions,
     RunsOptions,
     TasksOptions,
 )
+from metarl.config.protocols import find_protocol
 from metarl.config.registry import ALGORITHMS, REINFORCEMENT_LEARNING, find_algorithm
 from metarl.config.run import option_name
 from metarl.config.toml import load_preset, preset_or_default, presets
@@ -164,6 +166,37 @@ def _compare(arguments: list[str]) -> int:
         log=lambda line: print(line, flush=True),
     )
     show_comparison(result, options)
+    return 0
+
+
+def _reproduce(arguments: list[str]) -> int:
+    options = parse(ReproduceOptions, arguments, "metarl reproduce")
+    if options.name is None:
+        from metarl.evaluation.reproduction import print_protocols
+
+        print_protocols()
+        return 0
+    protocol = find_protocol(options.name)
+    if options.run_dir is None:
+        raise ConfigError("--run-dir is missing; expected the directory of the runs")
+    if not options.seeds:
+        raise ConfigError("--seeds is empty; expected at least one training seed")
+    check_least(("iterations", options.iterations, 1))
+    config = replace(protocol.config, iterations=options.iterations or protocol.config.iterations)
+    where = RunOptions(
+        run_dir=options.run_dir, or_resume=True, seeds=options.seeds, seeds_at_once=1, threads=options.threads
+    )
+    code = run_training(REINFORCEMENT_LEARNING, protocol.algorithm, config, where)
+    if code:
+        return code
+    from metarl.core.numbers import write_json
+    from metarl.evaluation.reproduction import measure_reproduction, print_reproduction
+
+    runs = [options.run_dir / f"seed-{seed}" for seed in options.seeds]
+    result = measure_reproduction(options.name, runs, log=lambda line: print(line, flush=True))
+    print_reproduction(result)
+    if options.json is not None:
+        write_json(options.json, result)
     return 0
 
 
@@ -314,6 +347,7 @@ COMMANDS: Commands = {
     "resume": (_resume, "go on with a run, exactly"),
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
+    "reproduce": (_reproduce, "train and measure a published experiment, beside what was published"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy for ONNX, torch.export or Stable-Baselines3"),
     "check": (_check, "check the contract of a task family"),

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 SMALL = {
     "benchmarks/fewshot/__main__.py": "a program's start",
     "benchmarks/program.py": "the start that the benchmarks' programs share",
+    "benchmarks/results/cheetah_memory.py": "two settings of a table, as duan16 and varibad_gridnav",
     "benchmarks/results/__main__.py": "a program's start",
     "benchmarks/results/finished_run.py": "one question that several scripts ask of a run",
     "benchmarks/speed/__main__.py": "a program's start",

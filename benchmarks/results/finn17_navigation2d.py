@@ -25,6 +25,7 @@ from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.parameters import as_trained
 from metarl.config.algorithms import MamlTrpoConfig
 from metarl.config.evaluation import Evaluation
+from metarl.config.protocols import find_protocol
 from metarl.config.registry import REINFORCEMENT_LEARNING
 from metarl.config.toml import load_preset
 from metarl.console import parse
@@ -48,11 +49,7 @@ STEPS = 4
 TASKS = 40
 EPISODES = 40
 SAMPLES = 4000
-PUBLISHED = {
-    "MAML, published": [-40.41, -11.68, -3.33, -3.23, -3.35],
-    "random initialisation, published": [-82.66, -57.96, -53.84, -46.81, -42.91],
-    "oracle, published": [-2.29],
-}
+PUBLISHED = {f"{name}, published": values for name, values in find_protocol("finn17-navigation2d").rows.items()}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import ExportOptions as ExportOptions
     from metarl.config.commands import FamiliesOptions as FamiliesOptions
     from metarl.config.commands import FamilyResumeOptions as FamilyResumeOptions
+    from metarl.config.commands import ReproduceOptions as ReproduceOptions
     from metarl.config.commands import ResumeOptions as ResumeOptions
     from metarl.config.commands import RunOptions as RunOptions
     from metarl.config.commands import RunsOptions as RunsOptions
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from metarl.config.memory import MemoryPolicyConfig as MemoryPolicyConfig
     from metarl.config.memory import PpoConfig as PpoConfig
     from metarl.config.memory import Rl2Config as Rl2Config
+    from metarl.config.protocols import Protocol as Protocol
+    from metarl.config.protocols import find_protocol as find_protocol
+    from metarl.config.protocols import protocol_files as protocol_files
     from metarl.config.registry import ALGORITHMS as ALGORITHMS
     from metarl.config.registry import REINFORCEMENT_LEARNING as REINFORCEMENT_LEARNING
     from metarl.config.registry import Algorithm as Algorithm
@@ -95,6 +99,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "ExportOptions",
             "FamiliesOptions",
             "FamilyResumeOptions",
+            "ReproduceOptions",
             "ResumeOptions",
             "RunOptions",
             "RunsOptions",
@@ -110,6 +115,11 @@ __getattr__, __dir__, __all__ = lazy_door(
             "MemoryPolicyConfig",
             "PpoConfig",
             "Rl2Config",
+        ),
+        "metarl.config.protocols": (
+            "Protocol",
+            "find_protocol",
+            "protocol_files",
         ),
         "metarl.config.registry": (
             "ALGORITHMS",

@@ -150,6 +150,24 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
+class ReproduceOptions:
+    """Repeat a published experiment: train its seeds, measure them as published, and print both. No NAME lists all."""
+
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
+    """The experiment."""
+    run_dir: Path | None = None
+    """Directory of the runs, RUN_DIR/seed-N; finished ones are used again, begun ones are finished."""
+    seeds: tuple[int, ...] = (11, 12, 13)
+    """Training seeds."""
+    iterations: int | None = None
+    """Fewer iterations than the experiment has, for a first look."""
+    threads: int | None = None
+    """Threads of torch (default: OMP_NUM_THREADS, or what the workload is worth on the cores that are free)."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""
+
+
+@dataclass(frozen=True)
 class RunsOptions:
     """List the runs in a directory and below it, with state, iterations and last return."""
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from metarl.evaluation.references import beside_references as beside_references
     from metarl.evaluation.references import family_with_references as family_with_references
     from metarl.evaluation.references import regret as regret
+    from metarl.evaluation.reproduction import measure_reproduction as measure_reproduction
+    from metarl.evaluation.reproduction import print_protocols as print_protocols
+    from metarl.evaluation.reproduction import print_reproduction as print_reproduction
     from metarl.evaluation.statistics import pooled as pooled
     from metarl.evaluation.tables import print_comparison as print_comparison
     from metarl.evaluation.tables import print_evaluation as print_evaluation
@@ -64,6 +67,11 @@ __getattr__, __dir__, __all__ = lazy_door(
             "beside_references",
             "family_with_references",
             "regret",
+        ),
+        "metarl.evaluation.reproduction": (
+            "measure_reproduction",
+            "print_protocols",
+            "print_reproduction",
         ),
         "metarl.evaluation.statistics": ("pooled",),
         "metarl.evaluation.tables": (
