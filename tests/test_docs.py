@@ -25,6 +25,7 @@ SMALLER_COMMANDS = [
     (r"(metarl train .*)--meta-batch-size \d+", r"\1"),
     (r"(metarl train .*)$", r"\1 --meta-batch-size 2"),
     (r"(metarl train rl2 .*)--episodes 2", r"\1--episodes 4"),  # a trial for each minibatch
+    (r"(metarl reproduce .*)--seeds [\d ]+", r"\1--seeds 1 --iterations 1 "),
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
     (r"(metarl (?:evaluate|compare) .*)--tasks \d+", r"\1--tasks 3"),
     (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
