@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metarl.core.imports import lazy_door
+from metarl.core.imports import after_import, lazy_door
 from metarl.core.launch import shorten_spin
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metarl.families.declared import DeclaredFamily as DeclaredFamily
     from metarl.families.declared import declare_family as declare_family
     from metarl.families.family import TaskFamily as TaskFamily
+    from metarl.families.ids.register import register_family as register_family
     from metarl.families.registry import load_family as load_family
     from metarl.memory_agent import MemoryAgent as MemoryAgent
 
@@ -39,8 +40,19 @@ __getattr__, __dir__, _names = lazy_door(
         "metarl.families.analytic": ("AnalyticFamily",),
         "metarl.families.declared": ("DeclaredFamily", "declare_family"),
         "metarl.families.family": ("TaskFamily",),
+        "metarl.families.ids.register": ("register_family",),
         "metarl.families.registry": ("load_family",),
         "metarl.memory_agent": ("MemoryAgent",),
     },
 )
 __all__ = ["__version__", *_names]
+
+
+def _register() -> None:
+    """Give the families that ship their ids in Gymnasium's registry."""
+    from metarl.families.ids.installed import register_shipped
+
+    register_shipped()
+
+
+after_import("gymnasium", _register)  # not imported here, since commands start without it

@@ -15,7 +15,8 @@ from metarl.core.collectives import mean_over_tasks
 from metarl.core.prng import Key
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.analytic_env import AnalyticVecEnv
-from metarl.families.registry import load_family, registered
+from metarl.families.ids.installed import registered
+from metarl.families.registry import load_family
 from metarl.rl.data import PolicyBatch
 from metarl.rl.networks import StackedMLP
 from metarl.rl.policies import make_policy

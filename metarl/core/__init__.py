@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metarl.core.errors import in_python_words as in_python_words
     from metarl.core.errors import in_words as in_words
     from metarl.core.errors import nearest as nearest
+    from metarl.core.imports import after_import as after_import
     from metarl.core.imports import import_attribute as import_attribute
     from metarl.core.imports import is_file_name as is_file_name
     from metarl.core.imports import is_module_itself as is_module_itself
@@ -102,6 +103,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "nearest",
         ),
         "metarl.core.imports": (
+            "after_import",
             "import_attribute",
             "is_file_name",
             "is_module_itself",

@@ -7,7 +7,10 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from metarl.core.errors import MetarlError, nearest
@@ -117,3 +120,40 @@ def lazy_door(
         return getattr(importlib.import_module(home_of[name]), name)
 
     return load, lambda: sorted(home_of), list(home_of)
+
+
+def after_import(module: str, action: Callable[[], None]) -> None:
+    """Call a function when a module has been imported: now if it is, otherwise as soon as somebody imports it.
+
+    Args:
+        module: Name of the module.
+        action: The function.
+    """
+    if module in sys.modules:
+        action()
+    else:
+        sys.meta_path.insert(0, _Awaited(module, action))
+
+
+class _Awaited(MetaPathFinder):
+    """Finds one module as others would, and calls a function after its code has run."""
+
+    def __init__(self, module: str, action: Callable[[], None]) -> None:
+        self._module, self._action = module, action
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The specification of the awaited module, whose loader calls the function; None for all others."""
+        if name != self._module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        execute, action = spec.loader.exec_module, self._action
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            action()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

@@ -306,7 +306,8 @@ def _interval(curve: dict[str, Any], step: int) -> str:
 
 def print_families() -> None:
     """Every registered family with its task space, horizon and variants; one that cannot be loaded says why."""
-    from metarl.families.registry import load_family, registered
+    from metarl.families.ids.installed import registered
+    from metarl.families.registry import load_family
 
     for name in registered():
         try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metarl.families.family import SyncTaskVectorEnv as SyncTaskVectorEnv
     from metarl.families.family import TaskFamily as TaskFamily
     from metarl.families.family import known_variant as known_variant
+    from metarl.families.ids.installed import registered as registered
     from metarl.families.mujoco import Motion as Motion
     from metarl.families.mujoco import MujocoFamily as MujocoFamily
     from metarl.families.mujoco import MujocoVectorEnv as MujocoVectorEnv
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from metarl.families.registry import handed_over as handed_over
     from metarl.families.registry import has_no_name as has_no_name
     from metarl.families.registry import load_family as load_family
-    from metarl.families.registry import registered as registered
     from metarl.families.splits import SPLITS as SPLITS
     from metarl.families.splits import ListedSplits as ListedSplits
     from metarl.families.splits import Splits as Splits
@@ -61,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "TaskFamily",
             "known_variant",
         ),
+        "metarl.families.ids.installed": ("registered",),
         "metarl.families.mujoco": (
             "Motion",
             "MujocoFamily",
@@ -74,7 +75,6 @@ __getattr__, __dir__, __all__ = lazy_door(
             "handed_over",
             "has_no_name",
             "load_family",
-            "registered",
         ),
         "metarl.families.splits": (
             "ListedSplits",

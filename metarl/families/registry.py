@@ -7,26 +7,19 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from metarl.core.errors import FamilyError, MetarlError, nearest
 from metarl.core.imports import import_attribute, is_file_name, name_in_file
 from metarl.families.family import TaskFamily
+from metarl.families.ids.installed import registered
 from metarl.families.observe_task import ObserveTask
-
-GROUP = "metarl.families"
 
 _FOUND_AS = "_metarl_found_as"
 """Attribute of a family with the name that it was loaded by."""
 
 _handed: dict[str, TaskFamily] = {}
 """Families that callers hand over as objects, by the names under which `load_family` finds them meanwhile."""
-
-
-def registered() -> dict[str, EntryPoint]:
-    """Entry points of all families that installed packages declare, by name."""
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
 def load_family(name: str | TaskFamily, variant: str | None = None, *, observe_task: bool = False) -> TaskFamily:

@@ -1,9 +1,10 @@
+import importlib
 import sys
 
 import pytest
 
 from metarl.core.errors import ConfigError, FamilyError
-from metarl.core.imports import import_attribute, is_file_name, is_module_itself, lazy_door, name_in_file
+from metarl.core.imports import after_import, import_attribute, is_file_name, is_module_itself, lazy_door, name_in_file
 
 
 def test_an_attribute_of_a_module_in_the_working_directory(tmp_path, monkeypatch):
@@ -113,3 +114,20 @@ def test_a_module_that_is_not_there_is_told_from_one_that_it_imports(tmp_path, m
     assert is_module_itself(ModuleNotFoundError(name="a"), "a.b")
     assert not is_module_itself(ModuleNotFoundError(name="a.c"), "a.b")
     assert not is_module_itself(None, "a")
+
+
+def test_an_action_follows_an_import(tmp_path, monkeypatch):
+    """After the module's own code, once; at once where the module is there; other modules are left alone."""
+    (tmp_path / "later.py").write_text("value = 1\n")
+    (tmp_path / "another.py").write_text("value = 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = []
+    after_import("later", lambda: seen.append(sys.modules["later"].value))
+    importlib.import_module("another")
+    assert seen == []
+    module = importlib.import_module("later")
+    assert seen == [1]
+    importlib.reload(module)
+    assert seen == [1]
+    after_import("later", lambda: seen.append(2))
+    assert seen == [1, 2]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import metarl
-from metarl.families.registry import registered
+from metarl.families.ids.installed import registered
 from tests.helpers.families import load_or_skip
 
 

@@ -12,7 +12,8 @@ import torch
 
 from metarl.core.errors import FamilyError
 from metarl.families.analytic import AnalyticFamily
-from metarl.families.registry import load_family, registered
+from metarl.families.ids.installed import registered
+from metarl.families.registry import load_family
 
 OWN = {"point-direction", "coupled-direction", "rover-direction", "t-maze", "cartpole", "pendulum"}
 """Families that nobody published: tested against gymnasium or their own definition."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from metarl.families.registry import registered
+from metarl.families.ids.installed import registered
 from tests.helpers.families import load_or_skip
 
 pytest.importorskip("mujoco", reason="needs MuJoCo; pip install 'metarl-toolkit[mujoco]'")

@@ -6,7 +6,8 @@ from gymnasium import spaces
 
 from metarl.core.errors import FamilyError
 from metarl.families.declared import declare_family
-from metarl.families.registry import family_name, file_of_family, handed_over, load_family, registered
+from metarl.families.ids.installed import registered
+from metarl.families.registry import family_name, file_of_family, handed_over, load_family
 from tests.helpers.families import PENDULUM, TROUBLED
 
 

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from metarl.core.errors import FamilyError
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.declared import declare_family
+from metarl.families.ids.installed import registered
 from metarl.families.registry import load_family
 from metarl.families.splits import UniformSplits
 
@@ -219,3 +220,13 @@ SELDOM = declare_family(Seldom, TASKS, horizon=HORIZON)
 def by_hand(tasks):
     """Whether each task's episode, the first after its seed, reaches success."""
     return (tasks["at"] <= np.minimum(tasks["ends"], HORIZON)).astype(float)
+
+
+def needs(name):
+    """Skip the test where the packages of a family that ships are not installed."""
+    entry = registered()[name]
+    package = {"metarl_envs.meta_world": "metaworld"}.get(entry.module)
+    if package is None and name.startswith(("cheetah", "ant", "humanoid", "walker", "hopper")):
+        package = "mujoco"
+    if package is not None:
+        pytest.importorskip(package, reason=f"the {package} extra is not installed")

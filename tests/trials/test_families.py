@@ -8,7 +8,8 @@ from gymnasium.vector import AutoresetMode
 
 from metarl.core.errors import ConfigError
 from metarl.families.declared import declare_family
-from metarl.families.registry import load_family, registered
+from metarl.families.ids.installed import registered
+from metarl.families.registry import load_family
 from metarl.families.tasks import task_at
 from metarl.trials.env import TrialEnv, inner_seed
 from tests.helpers.families import SHORT_PENDULUM, Corridor, Countdown, draw, lengths, load_or_skip

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from metarl.families.ids.installed import registered
 from metarl.families.observe_task import ObserveTask
-from metarl.families.registry import family_variants, registered
+from metarl.families.registry import family_variants
 from tests.helpers.families import load_or_skip
 
 NAMES = {

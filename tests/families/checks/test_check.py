@@ -6,8 +6,8 @@ from gymnasium import spaces
 from metarl.core.errors import FamilyError
 from metarl.families.checks.check import CHECKS, check_family
 from metarl.families.declared import declare_family
+from metarl.families.ids.installed import registered
 from metarl.families.observe_task import ObserveTask
-from metarl.families.registry import registered
 from tests.helpers.cli import metarl
 from tests.helpers.families import load_or_skip
 from tests.helpers.slides import Slide, Slides, failures, over
