@@ -13,6 +13,7 @@ SCRIPTS = {
     "workers": ("workers", "a declared family's sub-environments beside gymnasium's SyncVectorEnv"),
     "threads": ("threads", "sampling by number of torch's threads, of MuJoCo's threads and of workers"),
     "contention": ("contention", "a training beside busy processes and beside other trainings, by choice of threads"),
+    "inner-steps": ("inner_steps", "memory of many inner steps, with and without --inner.checkpointing"),
     "memory": ("memory", "RL2 beside RecurrentPPO of sb3-contrib on the same trials"),
     "mujoco-costs": ("mujoco:costs", "physics of batched stepping: no warm start, and sensors"),
     "scaling": ("scaling", "one MAML-TRPO iteration by one process and by two"),

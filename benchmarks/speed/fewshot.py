@@ -6,11 +6,9 @@ that all give the same meta-gradient. Run it on an otherwise idle machine.
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -32,6 +30,7 @@ from benchmarks.fewshot.supervised import (
 from benchmarks.speed.harness import (
     WARM_UP,
     BenchmarkOptions,
+    in_own_process,
     in_turns,
     machine,
     machine_line,
@@ -250,23 +249,14 @@ def measure(options: Options) -> dict[str, Any]:
         row: dict[str, Any] = {"workload": case.setup, "tasks": case.tasks, "first_order": case.first_order}
         for name in IMPLEMENTATIONS:
             if name != "library":
-                row[f"disagreement_{name}"] = found = _apart(disagreement, case, name)
+                row[f"disagreement_{name}"] = found = in_own_process(disagreement, case, name)
                 assert found < AGREEMENT, f"{case}: {name}'s meta-gradient differs by {found:.1e}"
-            row[name] = _apart(cost, case, name, options.iterations)
+            row[name] = in_own_process(cost, case, name, options.iterations)
         row["of_matrix_rate"] = (
             row["library"]["operations"] / row["library"]["seconds"] / facts["matrix_operations_per_second"]
         )
         rows.append(row)
     return {"machine": facts, "filters": options.filters, "cases": rows}
-
-
-def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function in a fresh process, so that the peak memory is its own.
-
-    A child's peak includes the size of its parent when it starts, so this process loads no data.
-    """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def report(result: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from metarl.adaptation.problem import DistributionalProblem as DistributionalProblem
     from metarl.adaptation.problem import Problem as Problem
     from metarl.adaptation.problem import SampledProblem as SampledProblem
+    from metarl.adaptation.recompute import recomputed as recomputed
     from metarl.adaptation.setup import ClosableProblem as ClosableProblem
     from metarl.adaptation.setup import Model as Model
     from metarl.adaptation.setup import Setup as Setup
@@ -91,6 +92,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "Problem",
             "SampledProblem",
         ),
+        "metarl.adaptation.recompute": ("recomputed",),
         "metarl.adaptation.setup": (
             "ClosableProblem",
             "Model",

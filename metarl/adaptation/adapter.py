@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from metarl.adaptation.problem import Collected, Problem
+from metarl.adaptation.recompute import recomputed
 from metarl.core.collectives import broadcast_to_tasks
 from metarl.core.params import CONTEXT, MEMORY, STATISTICS, Params, TaskParams
 from metarl.core.prng import Key
@@ -87,6 +88,11 @@ class GradientAdapter(Adapter, Protocol):
         """Whether the gradient counts as a constant, so that no second derivatives are taken."""
         ...
 
+    @property
+    def checkpointing(self) -> bool:
+        """Whether a step is computed again in the backward pass, in place of keeping its graph."""
+        ...
+
     def adapted(self, params: TaskParams) -> list[str]:
         """Names of the parameters that adapt; the others keep their values in theta."""
         ...
@@ -147,10 +153,16 @@ def adapt_step(loss: Loss, state: AdaptState, support: Any, adapter: GradientAda
         tensor([[0.5000],
                 [1.0000]])
     """
-    start = {name: value.detach() for name, value in state.params.items()} if adapter.first_order else state.params
-    chosen = {name: start[name] for name in adapter.adapted(start)}
-    gradient = torch.func.grad(lambda p: loss(start | p, support).sum())(chosen)
-    adapted, memory = adapter.update(state, gradient)
+
+    def updated(params: TaskParams, memory: TaskParams) -> tuple[TaskParams, TaskParams]:
+        start = {name: value.detach() for name, value in params.items()} if adapter.first_order else params
+        chosen = {name: start[name] for name in adapter.adapted(start)}
+        gradient = torch.func.grad(lambda p: loss(start | p, support).sum())(chosen)
+        return adapter.update(state._replace(params=params, memory=memory), gradient)
+
+    # The graph of a first-order step holds parameters alone, so it is kept.
+    when = adapter.checkpointing and not adapter.first_order
+    adapted, memory = recomputed(updated, state.params, state.memory, when=when)
     return AdaptState(state.params | adapted, state.step + 1, memory, state.used)
 
 
@@ -159,8 +171,8 @@ def replay_steps(
 ) -> Iterator[AdaptState]:
     """Repeat adaptation on recorded support data, as differentiable functions of theta.
 
-    This is algorithm 3, line 7 of Finn et al. (2017), for any number of steps. The states support reverse-mode and
-    forward-mode differentiation.
+    This is algorithm 3, line 7 of Finn et al. (2017), for any number of steps. The states support reverse-mode
+    differentiation of any order, and forward-mode differentiation unless the adapter uses checkpointing.
 
     Args:
         loss: The inner loss, one value per task.

@@ -39,6 +39,7 @@ class GradientDescent:
         pattern: Names of the parameters that adapt, as a shell pattern: "head*" is ANIL (Raghu et al. 2020), "context"
             is CAVIA (Zintgraf et al. 2019).
         learned_lr: "none", "per-layer" or "per-parameter".
+        checkpointing: Whether a backward pass computes each step again, in place of keeping its graph.
 
     Example:
         >>> state = AdaptState({"x": torch.tensor([[1.0], [2.0]])})
@@ -52,6 +53,7 @@ class GradientDescent:
     first_order: bool = False
     pattern: str = "*"
     learned_lr: str = "none"
+    checkpointing: bool = False
 
     def adapted(self, params: TaskParams) -> list[str]:
         """Names of the parameters that match the pattern."""
@@ -204,7 +206,8 @@ def gradient_adapter(
 
     Example:
         >>> gradient_adapter(AdaptationConfig(lr=0.2, adapt="head"))
-        GradientDescent(lr=0.2, later_lr=None, first_order=False, pattern='head.*', learned_lr='none')
+        GradientDescent(lr=0.2, later_lr=None, first_order=False, pattern='head.*', learned_lr='none',
+        checkpointing=False)
     """
     if lr is not None and inner.learned_lr != "none":
         raise ConfigError(
@@ -213,7 +216,8 @@ def gradient_adapter(
     pattern = {"all": "*", "head": "head.*"}.get(inner.adapt, inner.adapt)
     if lr is None:
         lr, later_lr = inner.lr, later_lr or inner.later_lr
-    return _adapter_class(inner.optimiser)(lr, later_lr, inner.first_order, pattern, inner.learned_lr)
+    adapter = _adapter_class(inner.optimiser)
+    return adapter(lr, later_lr, inner.first_order, pattern, inner.learned_lr, inner.checkpointing)
 
 
 def _adapter_class(name: str) -> type[GradientDescent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from metarl.adaptation.adapter import GradientAdapter, replay_steps
 from metarl.adaptation.problem import SampledProblem
+from metarl.adaptation.recompute import recomputed
 from metarl.core.collectives import global_num_tasks, repeat_per_task, sum_over_tasks
-from metarl.core.params import Params
+from metarl.core.params import Params, TaskParams
 
 ROUNDING = 1e-5
 """A standard deviation of objectives below this fraction of their mean counts as rounding."""
@@ -73,8 +75,13 @@ def score_function_term(
     credit = standardised_over_tasks(objective)
     states = replay_steps(problem.inner_loss, theta, supports, adapter, len(objective))
     log_likelihood = torch.zeros_like(objective)
+
+    def likelihood(params: TaskParams, support: Any) -> tuple[TaskParams]:
+        return ({"log_likelihood": problem.log_likelihood(params, support)},)
+
     for support, state in zip(supports, states, strict=False):
-        log_likelihood = log_likelihood + problem.log_likelihood(state.params, support)
+        (found,) = recomputed(partial(likelihood, support=support), state.params, when=adapter.checkpointing)
+        log_likelihood = log_likelihood + found["log_likelihood"]
     return -credit * log_likelihood
 
 

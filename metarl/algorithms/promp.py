@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from metarl.adaptation.adapter import GradientAdapter, replay_steps
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import ClippedProblem, Distribution
+from metarl.adaptation.recompute import recomputed
 from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import PrompConfig
 from metarl.core.collectives import mean_over_tasks
-from metarl.core.params import Params, State
+from metarl.core.params import Params, State, TaskParams
 from metarl.core.prng import Key
 from metarl.core.timing import Phases
 from metarl.families.tasks import Tasks, number_of_tasks
@@ -61,14 +64,19 @@ def meta_step(
     with phase("gradient"):
         collecting: list[Distribution] = []
 
+        def divergence(params: TaskParams, step: int) -> tuple[TaskParams]:
+            support = data.supports[step]
+            policy = problem.distribution(params, support)
+            if step == len(collecting):  # in the first epoch the parameters are those that collected the data
+                collecting.append(type(policy)(*(part.detach() for part in policy)))
+            return ({"kl": problem.divergence(policy, collecting[step], support)},)
+
         def objective(candidate: Params) -> Tensor:
             states = replay_steps(problem.inner_loss, candidate, data.supports, adapter, n)
             moved = []
-            for step, (support, state) in enumerate(zip(data.supports, states, strict=False)):
-                policy = problem.distribution(state.params, support)
-                if step == len(collecting):  # in the first epoch the parameters are those that collected the data
-                    collecting.append(type(policy)(*(part.detach() for part in policy)))
-                moved.append(problem.divergence(policy, collecting[step], support))
+            for step, state in zip(range(len(data.supports)), states, strict=False):
+                (found,) = recomputed(partial(divergence, step=step), state.params, when=adapter.checkpointing)
+                moved.append(found["kl"])
             clipped = problem.clipped_loss(next(states).params, data.query, config.clip)
             return mean_over_tasks(clipped + config.inner_kl_penalty * torch.stack(moved).mean(0))
 

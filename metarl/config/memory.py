@@ -18,6 +18,7 @@ _UNUSED = (
     "inner.optimiser",
     "inner.adapt",
     "inner.learned_lr",
+    "inner.checkpointing",
     "inner.estimator",
     "policy.context",
 )

@@ -31,6 +31,8 @@ class AdaptationConfig:
     """Parameters that adapt: all, head (ANIL), context (CAVIA), or a pattern of names such as hidden.0.*."""
     learned_lr: Literal["none", "per-layer", "per-parameter"] = "none"
     """Learn the inner learning rates with theta (Meta-SGD), one per parameter tensor or per element."""
+    checkpointing: bool = False
+    """Compute inner steps again in the backward pass: memory for one step at a time, for more time."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _UNUSED = (
     "inner.optimiser",
     "inner.adapt",
     "inner.learned_lr",
+    "inner.checkpointing",
     "inner.estimator",
     "policy.min_log_std",
     "policy.max_log_std",

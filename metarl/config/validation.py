@@ -135,6 +135,8 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
     differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
     if not differentiates and inner.learned_lr != "none":
         yield "inner.learned_lr", "none: this outer update differentiates no adaptation, so rates cannot be learned"
+    if not differentiates and inner.checkpointing:
+        yield "inner.checkpointing", "false: this outer update differentiates no adaptation, so no graph takes memory"
     if isinstance(config, ReptileOptions | PrompConfig) and inner.steps == 0:
         yield "inner.steps", "at least one step: this outer update needs one"
     if isinstance(config, ReptileOptions) and inner.first_order:

@@ -115,7 +115,8 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[S
         path = folder / name
         data = _read(path, expected)
         try:
-            state[path.stem] = {key: value.to(device) for key, value in load_safetensors(data).items()}
+            # Copies, since kernels may round differently where memory is aligned as in the file.
+            state[path.stem] = {key: value.to(device, copy=True) for key, value in load_safetensors(data).items()}
         except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise RunError(f"{path}: damaged: {type(error).__name__}: {error}") from None
     if "theta" not in state:

@@ -66,7 +66,8 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
         check_header(place)
         with safe_open(str(place), framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("metarl", "null"))
-            params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            # Copies, since kernels may round differently where memory is aligned as in the file.
+            params = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError, OSError, RecursionError, RunError) as error:
         raise RunError(f"{place}: not a policy that metarl saved: {error}") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:

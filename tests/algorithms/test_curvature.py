@@ -1,13 +1,8 @@
 """The curvature of a trust region is an unbiased estimate, whatever the inner rule, and the step uses its bound."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from metarl.adaptation.adapter import initial_state, replay
-from metarl.adaptation.gradient import gradient_adapter
-from metarl.adaptation.parameters import initial_theta
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.trust_region import (
     GaussNewton,
@@ -17,15 +12,13 @@ from metarl.algorithms.trust_region import (
     trust_region_step,
     unravel,
 )
-from metarl.config.algorithms import MamlTrpoConfig, TrustRegionConfig
+from metarl.config.algorithms import TrustRegionConfig
 from metarl.config.run import InnerConfig, PolicyConfig
 from metarl.core.collectives import mean_over_tasks
-from metarl.core.machine import DTYPES
-from metarl.core.prng import Key
 from metarl.core.seed_axis import use_seed_axis
 from metarl.core.timing import Phases
 from metarl.rl.data import PolicyBatch
-from metarl.rl.setup import build_family, build_policy, build_problem
+from tests.helpers.collected import collected, distribution_of
 
 MAX_KL = 0.01
 
@@ -129,10 +122,6 @@ def test_the_loss_may_shorten_a_step_that_the_kl_lengthened():
     assert float(found.loss) < 0
 
 
-def distribution_of(problem, adapter, supports, query, tasks):
-    return lambda at: problem.distribution(replay(problem.inner_loss, at, supports, adapter, tasks), query)
-
-
 def hessian_of_the_kl(problem, adapter, supports, query, theta, tasks):
     """Products with it by double backward."""
     distribution = distribution_of(problem, adapter, supports, query, tasks)
@@ -148,27 +137,12 @@ RULES = {
     "anil": {"inner": InnerConfig(lr=0.3, adapt="head", learned_lr="per-layer")},
     "cavia": {"inner": InnerConfig(lr=0.3, adapt="context"), "policy": PolicyConfig((6,), context=2)},
     "two-steps": {"inner": InnerConfig(lr=0.3, later_lr=0.1, steps=2)},
+    "checkpointing": {"inner": InnerConfig(lr=0.3, later_lr=0.1, steps=2, checkpointing=True)},
     "adam": {"inner": InnerConfig(lr=0.01, optimiser="adam", first_order=True)},
     "dice": {"inner": InnerConfig(lr=0.3, estimator="dice")},
     "normalised": {"policy": PolicyConfig((6,), normalise_observations=True)},
     "categorical": {"family": "tabular-mdp", "variant": None},
 }
-
-
-def collected(changes, episodes=4):
-    """A problem, theta, an inner rule, and data of three tasks, in float64."""
-    defaults = {"family": "navigation2d", "variant": "finn17", "policy": PolicyConfig((6,)), "dtype": "float64"}
-    config = MamlTrpoConfig(**defaults | changes)
-    family = build_family(config)
-    policy = build_policy(config, family.observation_space, family.action_space)
-    problem = build_problem(replace(config, episodes=episodes), family, policy)
-    adapter = gradient_adapter(config.inner)
-    theta = initial_theta(adapter, policy, 1, torch.device("cpu"), DTYPES[config.dtype])
-    at, data, tasks = initial_state(theta, 3), [], family.sample_tasks(3, "meta-train", Key(1).generator())
-    for step in range(config.inner.steps + 1):
-        data.append(problem.collect(at.params, tasks, Key(2).at(step)).data)
-        at = at._replace(params=replay(problem.inner_loss, theta, data, adapter, 3))
-    return problem, theta, adapter, data[:-1], data[-1]
 
 
 @pytest.mark.parametrize("name", RULES)

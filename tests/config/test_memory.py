@@ -15,6 +15,7 @@ from metarl.core.errors import ConfigError
     [
         ({"inner": InnerConfig(lr=0.3)}, r"--inner.lr = 0.3; expected 0.1: adaptation by memory has no use for it"),
         ({"inner": InnerConfig(first_order=True)}, "--inner.first-order = True; expected False"),
+        ({"inner": InnerConfig(checkpointing=True)}, "--inner.checkpointing = True; expected False"),
         ({"samples_per_step": 300}, "--samples-per-step = 300; expected None"),
         ({"episodes": 3}, r"--ppo.minibatches = 4; expected at most 3, the trials of a task \(--episodes\)"),
         ({"ppo": PpoConfig(chunk=0)}, "--ppo.chunk = 0; expected a whole number of at least 1"),

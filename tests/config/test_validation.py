@@ -15,6 +15,8 @@ from metarl.core.errors import ConfigError
         (ReptileConfig(inner=InnerConfig(steps=0)), "at least one step"),
         (ReptileConfig(inner=InnerConfig(steps=3, first_order=True)), "no second-order form"),
         (PretrainConfig(inner=InnerConfig(learned_lr="per-parameter")), "rates cannot be learned"),
+        (ReptileConfig(inner=InnerConfig(steps=3, checkpointing=True)), "differentiates no adaptation, so no graph"),
+        (PretrainConfig(inner=InnerConfig(checkpointing=True)), "differentiates no adaptation, so no graph"),
         (PrompConfig(inner=InnerConfig(steps=0)), "at least one step"),
         (ReptileConfig(inner=InnerConfig(steps=3, adapt="head")), "would stay as it was drawn"),
         (MamlConfig(inner=InnerConfig(optimiser="adam")), "no derivative where a gradient is zero"),

@@ -58,6 +58,10 @@ CASES = {
     "pretrain-trpo": ("pretrain", PretrainConfig(**SMALL, outer="trpo", trust_region=REGION)),
     "rl2": ("rl2", Rl2Config(**TRIALS)),
     "meta-sgd": ("maml", MamlConfig(**SMALL | {"inner": InnerConfig(lr=0.3, learned_lr="per-layer")})),
+    "checkpointing": (
+        "maml-trpo",
+        MamlTrpoConfig(**SMALL | {"inner": InnerConfig(lr=0.3, steps=2, checkpointing=True)}, trust_region=REGION),
+    ),
 }
 NORMALISED = PolicyConfig(hidden_sizes=(8,), normalise_observations=True)
 CASES["normalised"] = ("maml", replace(CASES["maml"][1], policy=NORMALISED))

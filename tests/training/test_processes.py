@@ -33,7 +33,7 @@ def check_cases(tmp_path, names, sizes):
 
 def test_two_processes_train_as_one_does(tmp_path):
     """Five tasks: shares of 3 and 2."""
-    check_cases(tmp_path, ["promp", "inner-adam-trpo", "float32", "ordered-maml-trpo", "rl2"], [2])
+    check_cases(tmp_path, ["promp", "inner-adam-trpo", "float32", "ordered-maml-trpo", "rl2", "checkpointing"], [2])
 
 
 @pytest.mark.slow

@@ -92,15 +92,15 @@ def test_each_batch_has_statistics_of_its_own():
     assert (network(params, images) - parted).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("first_order", [False, True])
-def test_the_meta_gradient_of_a_batch_is_the_mean_of_single_tasks(first_order):
+@pytest.mark.parametrize("options", [{}, {"first_order": True}, {"checkpointing": True}], ids=str)
+def test_the_meta_gradient_of_a_batch_is_the_mean_of_single_tasks(options):
     """A single task is convolved by torch.conv2d, several by unfolding."""
     network = Conv4(1, 3, size=14, filters=4)
     theta = network.initialise(Key.from_seed(1))
     generator = torch.Generator().manual_seed(0)
     support, query = (torch.rand(3, 6, 1, 14, 14, generator=generator, dtype=torch.float64) for _ in range(2))
     labels = torch.arange(3).repeat(2).expand(3, -1)
-    adapter = GradientDescent(0.4, first_order=first_order)
+    adapter = GradientDescent(0.4, **options)
 
     def loss(params, data):
         return cross_entropy(network(params, data[0]), data[1])

@@ -24,7 +24,7 @@ def test_first_order_is_another_gradient(monkeypatch):
 
 
 def test_the_table(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(fewshot, "_apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(fewshot, "in_own_process", lambda function, *arguments: function(*arguments))
     path = tmp_path / "speed.json"
     fewshot.main(["--iterations", "1", "--sinusoid-tasks", "2", "--omniglot-tasks", "2", "--filters", "4",
           "--json", str(path)])  # fmt: skip
