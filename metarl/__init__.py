@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metarl.api import evaluate as evaluate
     from metarl.api import resume as resume
     from metarl.api import train as train
+    from metarl.api import worth as worth
     from metarl.config.algorithms import MamlTrpoConfig as MamlTrpoConfig
     from metarl.core.errors import MetarlError as MetarlError
     from metarl.families.analytic import AnalyticFamily as AnalyticFamily
@@ -34,7 +35,7 @@ __getattr__, __dir__, _names = lazy_door(
     __name__,
     {
         "metarl.agent": ("Agent", "load"),
-        "metarl.api": ("evaluate", "resume", "train"),
+        "metarl.api": ("evaluate", "resume", "train", "worth"),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),
         "metarl.families.analytic": ("AnalyticFamily",),

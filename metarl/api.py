@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metarl.config.evaluation import FamilyEvaluation
+from metarl.config.evaluation import FamilyEvaluation, Worth
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind, find_algorithm
 from metarl.config.run import TrainConfig
 from metarl.config.toml import from_mapping, preset_or_default, to_mapping
@@ -17,6 +17,7 @@ from metarl.config.validation import check_least
 from metarl.core.errors import ConfigError, in_python_words
 from metarl.evaluation.evaluate import Progress, evaluate_on_family, measure_curve
 from metarl.evaluation.references import add_references, family_with_references
+from metarl.evaluation.worth import measure_worth
 from metarl.families.family import TaskFamily
 from metarl.families.registry import family_variants, handed_over, has_no_name
 from metarl.families.tasks import number_of_tasks, task_at
@@ -276,6 +277,36 @@ def _listed(tasks: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> list[Mapp
     if not isinstance(tasks, Sequence) or not tasks or not all(isinstance(task, Mapping) for task in tasks):
         raise ConfigError("split: expected the name of a split, a file of tasks, or a list of at least one task")
     return list(tasks)
+
+
+def worth(
+    family: str | TaskFamily, *, log: Callable[[str], None] = lambda line: None, **options: Any
+) -> dict[str, Any]:
+    """Measure what adaptation can gain on a family; `metarl worth FAMILY --json` writes the same result.
+
+    Args:
+        family: Name of the task family, or the family itself.
+        log: Called with lines about the progress of training.
+        **options: Options of `metarl.config.Worth`, such as `iterations`, `minutes`, `seeds` or `tasks`.
+
+    Returns:
+        A dictionary of JSON values: statistics of the return of each method in `methods`, `headroom`, `parameters` in
+        the order of their importance, `remarks`, and `verdict`, a sentence.
+
+    Raises:
+        ConfigError: An option is invalid.
+        FamilyError: The family cannot be loaded, or has no such split.
+        EnvironmentFault, Divergence: A training cannot continue.
+
+    Example:
+        >>> result = worth("bernoulli-bandit", iterations=1, tasks=3, episodes=2, seeds=[1])
+        >>> list(result["methods"]), result["environment_steps"]
+        (['reference', 'oracle', 'average', 'scratch', 'untrained'], 6)
+    """
+    with in_python_words():
+        if isinstance(family, TaskFamily):
+            options = {"variant": family.variant, **options}
+        return measure_worth(family, from_mapping(Worth(), options, "worth"), log)
 
 
 def _evaluate_model(

@@ -19,6 +19,7 @@ from metarl.config.commands import (
     RunOptions,
     RunsOptions,
     TasksOptions,
+    WorthOptions,
 )
 from metarl.config.protocols import find_protocol
 from metarl.config.registry import ALGORITHMS, REINFORCEMENT_LEARNING, find_algorithm
@@ -342,6 +343,22 @@ def _check(arguments: list[str]) -> int:
     return 0
 
 
+def _worth(arguments: list[str]) -> int:
+    options = parse(WorthOptions, arguments, "metarl worth")
+    from metarl.families.registry import load_family
+
+    load_family(options.family, options.variant).close()  # reports what is wrong with it before torch is loaded
+    from metarl.core.numbers import write_json
+    from metarl.evaluation.tables import print_worth
+    from metarl.evaluation.worth import measure_worth
+
+    result = measure_worth(options.family, options, log=lambda line: print(line, flush=True))
+    print_worth(result)
+    if options.json is not None:
+        write_json(options.json, result)
+    return 0
+
+
 COMMANDS: Commands = {
     "train": (_train, "meta-train into a new run directory"),
     "resume": (_resume, "go on with a run, exactly"),
@@ -351,6 +368,7 @@ COMMANDS: Commands = {
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy for ONNX, torch.export or Stable-Baselines3"),
     "check": (_check, "check the contract of a task family"),
+    "worth": (_worth, "what adaptation can gain on a family, in minutes"),
     "tasks": (_tasks, "write the tasks of an evaluation to a file"),
     "runs": (_runs, "runs in a directory: state, iterations, last return"),
     "families": (_families, "task families that are installed"),

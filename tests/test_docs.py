@@ -28,6 +28,7 @@ SMALLER_COMMANDS = [
     (r"(metarl reproduce .*)--seeds [\d ]+", r"\1--seeds 1 --iterations 1 "),
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
     (r"(metarl (?:evaluate|compare) .*)--tasks \d+", r"\1--tasks 3"),
+    (r"(metarl worth .*)$", r"\1 --iterations 1 --tasks 3 --episodes 2"),
     (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl compare .*)--steps \d+", r"\1--steps 1"),
     (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
@@ -47,6 +48,7 @@ SMALLER_FEWSHOT = [
     (r"^(resume .*)--iterations \d+", r"\1--iterations 3 --extend-schedule"),
 ]
 SMALLER_CODE = [
+    (r"metarl\.worth\((.*)\)", r"metarl.worth(\1, tasks=3, iterations = 1)"),
     (r"iterations=\d+", "iterations=1, meta_batch_size=2, episodes=2, validation_tasks=1"),
     (r"tasks=40", "tasks=2"),
     (r"n_steps=50, batch_size=500", "n_steps=5, batch_size=100, n_epochs=1"),
@@ -54,6 +56,7 @@ SMALLER_CODE = [
 ]
 SMALLER_EXAMPLES = [(r"--hz \d+", "--hz 2000"), (r"--episodes \d+", "--episodes 2 --steps 20")]
 NEEDED = {
+    "coming-from.md": ("stable_baselines3", "sb3"),
     "stable-baselines3.md": ("stable_baselines3", "sb3"),
     "trials.md": ("sb3_contrib", "sb3"),
     "deployment.md": ("onnxruntime", "export"),

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from metarl.config.commands import RunsOptions as RunsOptions
     from metarl.config.commands import TasksOptions as TasksOptions
     from metarl.config.commands import WhereOptions as WhereOptions
+    from metarl.config.commands import WorthOptions as WorthOptions
     from metarl.config.evaluation import Evaluation as Evaluation
     from metarl.config.evaluation import FamilyEvaluation as FamilyEvaluation
     from metarl.config.evaluation import ReferenceOptions as ReferenceOptions
+    from metarl.config.evaluation import Worth as Worth
     from metarl.config.memory import MemoryPolicyConfig as MemoryPolicyConfig
     from metarl.config.memory import PpoConfig as PpoConfig
     from metarl.config.memory import Rl2Config as Rl2Config
@@ -105,11 +107,13 @@ __getattr__, __dir__, __all__ = lazy_door(
             "RunsOptions",
             "TasksOptions",
             "WhereOptions",
+            "WorthOptions",
         ),
         "metarl.config.evaluation": (
             "Evaluation",
             "FamilyEvaluation",
             "ReferenceOptions",
+            "Worth",
         ),
         "metarl.config.memory": (
             "MemoryPolicyConfig",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from metarl.config.evaluation import FamilyEvaluation, ReferenceOptions
+from metarl.config.evaluation import FamilyEvaluation, ReferenceOptions, Worth
 
 
 @dataclass(frozen=True)
@@ -206,3 +206,13 @@ class CheckOptions:
     """A registered name, module:attribute, or path/to/module.py:attribute."""
     variant: str | None = None
     """Variant of the family; its default if none is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorthOptions(Worth):
+    """Measure in minutes what adaptation can gain on a family, and which parameters of its tasks matter."""
+
+    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
+    """A registered name, module:attribute, or path/to/module.py:attribute."""
+    json: Path | None = None
+    """Write the result here; an existing file is overwritten."""

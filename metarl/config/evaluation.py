@@ -49,3 +49,27 @@ class FamilyEvaluation(ReferenceOptions, Evaluation):
     """Episodes of each task before and after every step."""
     samples_per_step: int | None = None
     """Transitions of each task in each step, collected in whole episodes; replaces --episodes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """Options of the measurement of what adaptation can gain on a family."""
+
+    variant: str | None = None
+    """Variant of the family; its default if none is given."""
+    split: str = "meta-test"
+    """Split of the tasks that are measured."""
+    iterations: int = 60
+    """Training iterations of each method."""
+    minutes: float | None = None
+    """End training after these minutes, or after --iterations; all methods end at the same iteration."""
+    tasks: int = 20
+    """Tasks to measure on, and tasks of each policy's iteration."""
+    episodes: int = 10
+    """Episodes of each task in each iteration, and in the measurement."""
+    lr: float = 0.01
+    """Learning rate of Adam, for all methods."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Training seeds."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
     from metarl.evaluation.tables import print_runs as print_runs
+    from metarl.evaluation.tables import print_worth as print_worth
     from metarl.evaluation.video import choose_renderer as choose_renderer
     from metarl.evaluation.video import film as film
     from metarl.evaluation.video import filming_env as filming_env
+    from metarl.evaluation.worth import measure_worth as measure_worth
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -79,11 +81,13 @@ __getattr__, __dir__, __all__ = lazy_door(
             "print_evaluation",
             "print_families",
             "print_runs",
+            "print_worth",
         ),
         "metarl.evaluation.video": (
             "choose_renderer",
             "film",
             "filming_env",
         ),
+        "metarl.evaluation.worth": ("measure_worth",),
     },
 )

@@ -214,6 +214,46 @@ def _above(label: str, bound: str, regret: dict[str, Any]) -> str:
     return f"{excess}: {'beyond the 95 % interval, so look for a fault' if beyond else 'within the 95 % interval'}"
 
 
+def print_worth(result: dict[str, Any]) -> None:
+    """Returns of the methods, what the oracle loses by each parameter, remarks, and the verdict."""
+    variant = f":{result['variant']}" if result["variant"] else ""
+    tasks = _tasks(result["tasks"], len(set(result["task_ids"])))
+    total, alone = (result[f"environment_steps{of}"] for of in ("", "_of_a_task"))
+    table = Table(
+        title=Text(f"{result['family']}{variant}, {result['split']}, {tasks}"),
+        caption=Text(
+            f"each method, for each of {len(result['seeds'])} training seeds: {result['iterations']} iterations, "
+            f"{total:,} environment steps\n"
+            f"scratch: {alone:,} of them on each task\n{_kind(result['headroom']['interval'])}"
+        ),
+        caption_justify="left",
+    )
+    for column in ("method", "return", "95 % interval", "what it is"):
+        table.add_column(column, justify="right" if column in ("return", "95 % interval") else "left")
+    for method, entry in result["methods"].items():
+        table.add_row(method, *_estimated(entry["return"]), Text(entry["summary"]))
+    table.add_section()
+    headroom = result["headroom"]
+    table.add_row("headroom", *_estimated(headroom), f"{headroom['of']} less average, task by task")
+    lost = Table(caption=Text("return that the trained oracle loses if it is told the values of other tasks"))
+    for column in ("parameter", "return lost", "95 % interval"):
+        lost.add_column(column, justify="left" if column == "parameter" else "right")
+    for entry in result["parameters"]:
+        lost.add_row(escape(entry["name"]), *_estimated(entry))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    console.print(lost)
+    for remark in result["remarks"]:
+        console.print(f"remark: {remark}", markup=False, highlight=False, soft_wrap=True)
+    console.print(result["verdict"], markup=False, highlight=False, soft_wrap=True)
+
+
+def _estimated(estimate: dict[str, Any]) -> tuple[str, str]:
+    return number_text(estimate["mean"]), _between_ends(
+        {f"ci95_{end}": estimate[end] for end in ("low", "high")}, "ci95"
+    )
+
+
 def print_runs(run_statuses: Iterable[RunStatus]) -> None:
     """A row a run."""
     table = Table()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.families.mujoco import MujocoFamily as MujocoFamily
     from metarl.families.mujoco import MujocoVectorEnv as MujocoVectorEnv
     from metarl.families.mujoco import actions_in_words as actions_in_words
+    from metarl.families.observe_task import ShowTasks as ShowTasks
     from metarl.families.registry import family_name as family_name
     from metarl.families.registry import family_variants as family_variants
     from metarl.families.registry import file_of_family as file_of_family
@@ -68,6 +69,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "MujocoVectorEnv",
             "actions_in_words",
         ),
+        "metarl.families.observe_task": ("ShowTasks",),
         "metarl.families.registry": (
             "family_name",
             "family_variants",

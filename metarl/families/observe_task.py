@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -69,6 +69,25 @@ class ObserveTask(TaskFamily):
         self.family.close()
 
 
+class ShowTasks(ObserveTask):
+    """An oracle that is told something else than the task: which entries it relies on shows where they are wrong.
+
+    Single environments append their own task; only batches have tasks to exchange.
+
+    Args:
+        family: The family, with a flat Box of observations.
+        shown: The tasks that are appended to the observations of a batch of tasks.
+    """
+
+    def __init__(self, family: TaskFamily, shown: Callable[[Tasks], Tasks]) -> None:
+        super().__init__(family)
+        self.shown = shown
+
+    def make_vec(self, tasks: Tasks, episodes: int) -> VectorEnv:
+        """The family's vector environment, wrapped."""
+        return _ShowTasksVectorEnv(self, self.family.make_vec(tasks, episodes), tasks)
+
+
 class _ObserveTaskEnv(gymnasium.ObservationWrapper):
     spec = None  # type: ignore[assignment]
 
@@ -114,3 +133,10 @@ class ObserveTaskVectorEnv(VectorWrapper):
 
     def _with_task(self, observations: Any) -> np.ndarray:
         return np.concatenate([np.asarray(observations, np.float32), self._vectors], 1)
+
+
+class _ShowTasksVectorEnv(ObserveTaskVectorEnv):
+    family: ShowTasks
+
+    def _note(self, tasks: Tasks) -> None:
+        super()._note(self.family.shown(tasks))

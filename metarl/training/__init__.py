@@ -9,6 +9,7 @@ from metarl.core.imports import lazy_door
 if TYPE_CHECKING:
     from metarl.training.assembly import Assembly as Assembly
     from metarl.training.assembly import assemble as assemble
+    from metarl.training.brief import BriefTraining as BriefTraining
     from metarl.training.loop import Outcome as Outcome
     from metarl.training.loop import Reporter as Reporter
     from metarl.training.progress import TrainingDisplay as TrainingDisplay
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "Assembly",
             "assemble",
         ),
+        "metarl.training.brief": ("BriefTraining",),
         "metarl.training.loop": (
             "Outcome",
             "Reporter",
