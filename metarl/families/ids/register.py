@@ -31,7 +31,7 @@ def register_family(family: str | TaskFamily, env_id: str) -> None:
         >>> swings = declare_family("Pendulum-v1", Dict({"g": Box(5.0, 15.0, ())}), name="swings")
         >>> register_family(swings, "example/Swings-v0")
         >>> gymnasium.make("example/Swings-v0", g=9.0).reset(seed=1)[1]["task"]
-        {'g': array(9.)}
+        {'g': array(9., dtype=float32)}
     """
     if not ID.fullmatch(env_id):
         raise ConfigError(f"env_id = {env_id!r}; expected an id such as 'lander/Lander-v0'")
