@@ -15,6 +15,7 @@ from metarl.config.commands import (
     ExportOptions,
     FamiliesOptions,
     FamilyResumeOptions,
+    ReportOptions,
     ReproduceOptions,
     RunOptions,
     RunsOptions,
@@ -201,6 +202,25 @@ def _reproduce(arguments: list[str]) -> int:
     return 0
 
 
+def _report(arguments: list[str]) -> int:
+    options = parse(ReportOptions, arguments, "metarl report")
+    check_suffix("--out", options.out, (".html",))
+    if not options.runs:
+        raise ConfigError("missing: RUN [RUN ...] Run directories.")
+    check_least(("tasks", options.tasks, 1), ("episodes", options.episodes, 1), ("steps", options.steps, 1))
+    from metarl.report.page import check_extra, write_report
+
+    check_extra(film=options.film)
+    from metarl.training.progress import evaluation_progress
+
+    with evaluation_progress() as progress:
+        written = write_report(options, progress, lambda line: print(line, flush=True))
+    warned = sum(note.level == "warning" for note in written.notes)
+    warnings = f", {warned} warning{'s' if warned > 1 else ''} inside" if warned else ""
+    print(f"saved {written.path} ({written.bytes / 1e6:.1f} MB{warnings})")
+    return 0
+
+
 def _adapt(arguments: list[str]) -> int:
     options = parse(AdaptOptions, arguments, "metarl adapt")
     if options.video is not None:
@@ -365,6 +385,7 @@ COMMANDS: Commands = {
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),
     "reproduce": (_reproduce, "train and measure a published experiment, beside what was published"),
+    "report": (_report, "one page about runs, to read in a browser or to print"),
     "adapt": (_adapt, "adapt to one task and keep the policy"),
     "export": (_export, "the policy for ONNX, torch.export or Stable-Baselines3"),
     "check": (_check, "check the contract of a task family"),

@@ -27,8 +27,10 @@ SMALLER_COMMANDS = [
     (r"(metarl train rl2 .*)--episodes 2", r"\1--episodes 4"),  # a trial for each minibatch
     (r"(metarl reproduce .*)--seeds [\d ]+", r"\1--seeds 1 --iterations 1 "),
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
-    (r"(metarl (?:evaluate|compare) .*)--tasks \d+", r"\1--tasks 3"),
     (r"(metarl worth .*)$", r"\1 --iterations 1 --tasks 3 --episodes 2"),
+    (r"(metarl (?:evaluate|compare|report) .*)--tasks \d+", r"\1--tasks 3"),
+    (r"(metarl report (?:(?!--tasks).)*)$", r"\1 --tasks 3"),
+    (r"(metarl report .*)$", r"\1 --episodes 2 --steps 1"),
     (r"(metarl compare .*)--episodes \d+", r"\1--episodes 2"),
     (r"(metarl compare .*)--steps \d+", r"\1--steps 1"),
     (r"(metarl evaluate .*)--episodes \d+", r"\1--episodes 2"),
@@ -59,6 +61,7 @@ NEEDED = {
     "coming-from.md": ("stable_baselines3", "sb3"),
     "stable-baselines3.md": ("stable_baselines3", "sb3"),
     "trials.md": ("sb3_contrib", "sb3"),
+    "report.md": ("plotly", "report"),
     "deployment.md": ("onnxruntime", "export"),
 }
 """Packages that pages need, and the extras that install them."""

@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINNED = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
 
 
-@pytest.mark.parametrize("extra", ["export", "mujoco", "plot", "sb3", "video", "metaworld"])
+@pytest.mark.parametrize("extra", ["export", "mujoco", "plot", "report", "sb3", "video", "metaworld"])
 def test_an_extra_installs_versions_that_the_tests_cover(extra):
     """What is installed here is in the range, and where a version is pinned the next minor version is not."""
     for text in PROJECT["optional-dependencies"][extra]:
@@ -60,6 +60,7 @@ def test_contents_of_the_wheel(wheel):
         "metarl/cli.py",
         "metarl/py.typed",
         "metarl/config/presets/finn17-navigation2d.toml",
+        "metarl/report/templates/report.html",
         "metarl_envs/navigation2d.py",
     ):
         assert name in names

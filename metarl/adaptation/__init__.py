@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl.adaptation.collect import Adaptation as Adaptation
     from metarl.adaptation.collect import adapt as adapt
     from metarl.adaptation.collect import collect_adaptation as collect_adaptation
+    from metarl.adaptation.curve import BLOCK as BLOCK
     from metarl.adaptation.curve import AdaptationCurve as AdaptationCurve
     from metarl.adaptation.curve import adaptation_curve as adaptation_curve
     from metarl.adaptation.gradient import AdamDescent as AdamDescent
@@ -63,6 +64,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "collect_adaptation",
         ),
         "metarl.adaptation.curve": (
+            "BLOCK",
             "AdaptationCurve",
             "adaptation_curve",
         ),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import ExportOptions as ExportOptions
     from metarl.config.commands import FamiliesOptions as FamiliesOptions
     from metarl.config.commands import FamilyResumeOptions as FamilyResumeOptions
+    from metarl.config.commands import ReportOptions as ReportOptions
     from metarl.config.commands import ReproduceOptions as ReproduceOptions
     from metarl.config.commands import ResumeOptions as ResumeOptions
     from metarl.config.commands import RunOptions as RunOptions
@@ -102,6 +103,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "FamiliesOptions",
             "FamilyResumeOptions",
             "ReproduceOptions",
+            "ReportOptions",
             "ResumeOptions",
             "RunOptions",
             "RunsOptions",

@@ -102,6 +102,32 @@ class CompareOptions(ReferenceOptions):
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """One self-contained page about runs: what was trained, how it adapts, on which tasks, and what went wrong."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories; runs that differ only in the seed are one method."""
+    out: Path = Path("report.html")
+    """File to write (.html); an existing one is overwritten."""
+    title: str | None = None
+    """Title of the page; methods and family by default."""
+    tasks: int = 40
+    """Tasks of each split to adapt to."""
+    episodes: int = 40
+    """Episodes of each task before and after every step."""
+    steps: int = 3
+    """Adaptation steps."""
+    seed: int = 1
+    """Chooses the tasks and governs the episodes."""
+    choose_at: int = 1
+    """Step for which each method's test-time learning rate is chosen, on meta-validation tasks."""
+    scratch: bool = False
+    """Add an untrained policy, whose learning rate is chosen in the same way."""
+    film: bool = False
+    """Add a film of the best, the median and the worst task, where the family can be rendered (extra video)."""
+
+
+@dataclass(frozen=True)
 class AdaptOptions:
     """Adapt a run's policy to one given task and save the adapted policy."""
 

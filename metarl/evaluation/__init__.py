@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from metarl.evaluation.comparison import Method as Method
     from metarl.evaluation.comparison import choose_rate as choose_rate
     from metarl.evaluation.comparison import compare as compare
+    from metarl.evaluation.comparison import methods_of as methods_of
     from metarl.evaluation.comparison import with_chosen_rate as with_chosen_rate
     from metarl.evaluation.evaluate import Progress as Progress
     from metarl.evaluation.evaluate import evaluate_as as evaluate_as
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
     from metarl.evaluation.references import add_references as add_references
     from metarl.evaluation.references import beside_references as beside_references
     from metarl.evaluation.references import family_with_references as family_with_references
+    from metarl.evaluation.references import measured_tasks as measured_tasks
     from metarl.evaluation.references import regret as regret
     from metarl.evaluation.reproduction import measure_reproduction as measure_reproduction
     from metarl.evaluation.reproduction import print_protocols as print_protocols
     from metarl.evaluation.reproduction import print_reproduction as print_reproduction
+    from metarl.evaluation.statistics import AVERAGES as AVERAGES
+    from metarl.evaluation.statistics import OVER_SEEDS as OVER_SEEDS
+    from metarl.evaluation.statistics import distinct_tasks as distinct_tasks
     from metarl.evaluation.statistics import pooled as pooled
+    from metarl.evaluation.statistics import table_of as table_of
     from metarl.evaluation.tables import print_comparison as print_comparison
     from metarl.evaluation.tables import print_evaluation as print_evaluation
     from metarl.evaluation.tables import print_families as print_families
@@ -49,6 +55,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "VALIDATION_TASKS",
             "choose_rate",
             "compare",
+            "methods_of",
             "with_chosen_rate",
         ),
         "metarl.evaluation.evaluate": (
@@ -68,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "add_references",
             "beside_references",
             "family_with_references",
+            "measured_tasks",
             "regret",
         ),
         "metarl.evaluation.reproduction": (
@@ -75,7 +83,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "print_protocols",
             "print_reproduction",
         ),
-        "metarl.evaluation.statistics": ("pooled",),
+        "metarl.evaluation.statistics": ("AVERAGES", "OVER_SEEDS", "distinct_tasks", "pooled", "table_of"),
         "metarl.evaluation.tables": (
             "print_comparison",
             "print_evaluation",

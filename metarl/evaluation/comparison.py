@@ -57,7 +57,16 @@ class Method:
 def methods_of(
     runs: Sequence[Path], *, scratch: bool = False, kind: ProblemKind = REINFORCEMENT_LEARNING
 ) -> list[Method]:
-    """Group runs into methods; raises ConfigError where they are not about the same tasks."""
+    """Group runs that differ only in their seed into methods.
+
+    Args:
+        runs: The run directories.
+        scratch: Whether a random initialisation is added for each learner that adapts.
+        kind: The kind of problem.
+
+    Raises:
+        ConfigError: They are not about the same tasks.
+    """
     grouped: dict[str, list[Path]] = {}
     configs: dict[str, tuple[str, RunConfig]] = {}
     places = set()

@@ -158,7 +158,7 @@ def regret(
 
 def _measured(family: TaskFamily, result: Mapping[str, Any], episodes: int, trials: int) -> dict[str, ndarray]:
     """Returns (tasks, episodes) of all references that can be computed for trials of that length."""
-    tasks, seed = _tasks_of(family, result), result["seed"]
+    tasks, seed = measured_tasks(family, result), result["seed"]
     place = Key.from_seed(seed).at("evaluation", "references")
     return {
         name: reference.measure(tasks, episodes, trials, place.at(name).generator())
@@ -167,8 +167,13 @@ def _measured(family: TaskFamily, result: Mapping[str, Any], episodes: int, tria
     }
 
 
-def _tasks_of(family: TaskFamily, result: Mapping[str, Any]) -> Tasks:
-    """The tasks that the evaluation measured."""
+def measured_tasks(family: TaskFamily, result: Mapping[str, Any]) -> Tasks:
+    """The tasks that an evaluation or a comparison measured.
+
+    Args:
+        family: The family.
+        result: The result, which says how the tasks were chosen.
+    """
     split, seed = result["split"], result["seed"]
     if "given_tasks" in result:
         return batch_tasks([parse_task(family.task_space, task) for task in result["given_tasks"]])

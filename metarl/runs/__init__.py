@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metarl.runs.checkpoint import prune as prune
     from metarl.runs.checkpoint import save_checkpoint as save_checkpoint
     from metarl.runs.checkpoint import tidy as tidy
+    from metarl.runs.directory import METRICS as METRICS
     from metarl.runs.directory import MetricsFile as MetricsFile
     from metarl.runs.directory import RunLock as RunLock
     from metarl.runs.directory import check_free as check_free
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from metarl.runs.directory import read_config as read_config
     from metarl.runs.directory import read_metrics as read_metrics
     from metarl.runs.listing import RunStatus as RunStatus
+    from metarl.runs.listing import run_status as run_status
     from metarl.runs.listing import run_statuses as run_statuses
     from metarl.runs.manifest import NUMERICS as NUMERICS
     from metarl.runs.manifest import check_numerics as check_numerics
     from metarl.runs.manifest import data_used as data_used
     from metarl.runs.manifest import list_checkpoints as list_checkpoints
+    from metarl.runs.manifest import read_manifest as read_manifest
     from metarl.runs.policy_files import SavedPolicy as SavedPolicy
     from metarl.runs.policy_files import read_policy as read_policy
     from metarl.runs.policy_files import write_policy as write_policy
+    from metarl.runs.sources import metarl_commit as metarl_commit
     from metarl.runs.sources import naming_source as naming_source
     from metarl.runs.tensorboard import Events as Events
 
@@ -46,6 +50,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "tidy",
         ),
         "metarl.runs.directory": (
+            "METRICS",
             "MetricsFile",
             "RunLock",
             "check_free",
@@ -58,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         ),
         "metarl.runs.listing": (
             "RunStatus",
+            "run_status",
             "run_statuses",
         ),
         "metarl.runs.manifest": (
@@ -65,13 +71,14 @@ __getattr__, __dir__, __all__ = lazy_door(
             "check_numerics",
             "data_used",
             "list_checkpoints",
+            "read_manifest",
         ),
         "metarl.runs.policy_files": (
             "SavedPolicy",
             "read_policy",
             "write_policy",
         ),
-        "metarl.runs.sources": ("naming_source",),
+        "metarl.runs.sources": ("metarl_commit", "naming_source"),
         "metarl.runs.tensorboard": ("Events",),
     },
 )

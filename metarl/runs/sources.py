@@ -1,4 +1,6 @@
-"""Where a run's family was imported from: recorded in its manifests, named in errors, and never loaded from there.
+"""Where a run's code came from: the file of its family, and the commit of metarl; recorded in its manifests.
+
+The file of a family is named in errors, and never loaded from there.
 
 A run directory may come from somebody else. So the recorded file is a hint for the user, who may give it as
 `--family path/to/module.py:attribute`. A configuration that names a file itself is refused.
@@ -7,8 +9,10 @@ A run directory may come from somebody else. So the recorded file is a hint for 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,23 @@ from metarl.runs.manifest import list_checkpoints, read_manifest
 
 FILE = "family_file"
 """Entry of a manifest with the file of the family's module."""
+
+
+@cache
+def metarl_commit() -> str | None:
+    """Commit of the clone that metarl is used from, with "-dirty" where files differ from it.
+
+    None for an installed package, and where git is missing or refuses the clone.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def recorded_file(run: Path) -> str | None:

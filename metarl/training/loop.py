@@ -40,6 +40,7 @@ from metarl.rl.normalisation import updated
 from metarl.runs.checkpoint import aligned, load_newest, prune, save_checkpoint, tidy
 from metarl.runs.directory import MetricsFile, RunLock, create
 from metarl.runs.manifest import NUMERICS, check_numerics, data_used, list_checkpoints
+from metarl.runs.sources import metarl_commit
 from metarl.runs.tensorboard import Events
 from metarl.training.assembly import Assembly
 from metarl.training.initialise import initialised_from
@@ -302,6 +303,7 @@ class Training:
             self.kind.unit: self.data_used,
             "wall_seconds": round(self.wall_seconds, 6),
             "metarl": __version__,
+            "commit": metarl_commit(),
             "numerics": NUMERICS,
             "torch": torch.__version__,
             "threads": self.threads,

@@ -22,6 +22,7 @@ ROOM_ORDER = (
     ("sb3", "deployment"),
     ("training",),
     ("evaluation",),
+    ("report",),
     ("root",),
 )
 """Rooms of metarl from the foundation up; rooms of one level do not know each other."""

@@ -1,3 +1,4 @@
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ from metarl.config.toml import to_mapping
 from metarl.core.errors import FamilyError, RunError
 from metarl.runs.directory import read_config
 from metarl.runs.policy_files import read_policy
-from metarl.runs.sources import check_names_no_file, naming_source, recorded_file
+from metarl.runs.sources import check_names_no_file, metarl_commit, naming_source, recorded_file
 from metarl.training.start import train
 from tests.helpers.checkpoints import rewrite
 
+ROOT = Path(__file__).parents[2]
 FAMILY = """
 from gymnasium.spaces import Box, Dict
 import metarl
@@ -118,3 +120,11 @@ def test_a_module_of_a_package_is_found_from_the_packages_folder(tmp_path, monke
         naming_source(tmp_path / "run", "robots_of_a_user.arms:family"),
     ):
         raise other
+
+
+def test_the_commit_of_a_clone_is_known():
+    commit = metarl_commit()
+    if not (ROOT / ".git").exists():
+        assert commit is None
+    elif commit is not None:  # git is installed, and trusts the clone
+        assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit)
