@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import fields
 from pathlib import Path
@@ -32,10 +33,14 @@ from metarl.deployment.modules import policy_module
 from metarl.deployment.recording import Recorder, Unlearnable
 from metarl.families.vec_env import GymVecEnv
 from metarl.memory_agent import MemoryAgent
+from metarl.networks.actions import heads_of
+from metarl.networks.spaces import is_flat
+from metarl.rl.policies import module_of
 from metarl.rl.setup import build_policy, fitted_params, memory_policy, problem_over, spaces_from
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
 from metarl.runs.policy_files import SavedPolicy, read_policy, write_policy
+from metarl.runs.sources import naming_network
 
 _THIS_ONE = {"environment": np.zeros(1)}
 """A batch of one task, for a single environment without task entries."""
@@ -126,11 +131,14 @@ class Agent:
             check_rates(inner_lr, later_inner_lr)
         raw_space = None
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
-            raw_space = env.observation_space
+            if is_flat(self.observation_space):
+                raw_space = env.observation_space
             env = FlattenObservation(env)
         self._check_spaces(env)
         vector = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
-        vec_env = GymVecEnv(vector, 1, dtype=DTYPES[self.config.dtype])
+        module = module_of(self.policy)
+        keep_bytes = module is not None and module.layout.reads_bytes
+        vec_env = GymVecEnv(vector, 1, dtype=DTYPES[self.config.dtype], keep_bytes=keep_bytes)
         problem = problem_over(
             lambda _: vec_env, self.config, self.policy, horizon=horizon or self.horizon, episodes=episodes
         )
@@ -300,13 +308,16 @@ class Agent:
         write_policy(path, saved)
 
     def _check_spaces(self, env: gymnasium.Env) -> None:
-        if env.observation_space.shape != self.observation_space.shape:
+        trained = spaces.flatten_space(self.observation_space).shape
+        if env.observation_space.shape != trained:
             raise FamilyError(
                 f"environment's observations have shape {env.observation_space.shape}; "
-                f"the agent was trained on {self.observation_space.shape}"
+                f"the agent was trained on {trained}"
             )
         same = type(env.action_space) is type(self.action_space) and env.action_space.shape == self.action_space.shape
         if same and isinstance(self.action_space, spaces.Discrete):
+            same = env.action_space == self.action_space
+        if heads_of(self.action_space) is not None:
             same = env.action_space == self.action_space
         if same and isinstance(self.action_space, spaces.Box):
             theirs, ours = env.action_space, self.action_space
@@ -341,7 +352,8 @@ def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgen
         policy = memory_policy(config, *spaces_from(manifest["spaces"]))
         return MemoryAgent(config, as_trained(MemoryAdapter(), policy, state["theta"], str(place)), manifest["spaces"])
     saved = read_policy(path, checkpoint)
-    params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
+    with naming_network(place, saved.config.policy.network) if place.is_dir() else nullcontext():
+        params = fitted_params(saved.config, saved.spaces, saved.params, str(path))
     agent = Agent(saved.config, params, saved.spaces, saved.horizon)
     agent.returns, agent.task = saved.returns, saved.task
     return agent

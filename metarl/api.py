@@ -21,6 +21,7 @@ from metarl.evaluation.worth import measure_worth
 from metarl.families.family import TaskFamily
 from metarl.families.registry import family_variants, handed_over, has_no_name
 from metarl.families.tasks import number_of_tasks, task_at
+from metarl.networks.factory import network_name
 from metarl.training.loop import Outcome, Reporter
 from metarl.training.start import resume as resume_run
 from metarl.training.start import train as train_into
@@ -114,6 +115,7 @@ def train(
         if "episodes" in options and "samples_per_step" not in options:
             base = replace(base, samples_per_step=None)
         base = from_mapping(base, options, "train")
+        base = replace(base, policy=replace(base.policy, network=network_name(base.policy.network)))
         if isinstance(family, TaskFamily) and has_no_name(name):
             _families_of_runs[run.resolve()] = family
         else:

@@ -85,8 +85,11 @@ def _train(arguments: list[str]) -> int:
     )
     where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
     from metarl.families.registry import family_name, family_variants, load_family
+    from metarl.networks.factory import network_name
 
-    config = replace(config, family=family_name(config.family))  # a run names a module, not a file
+    # A run names modules, not files.
+    policy = replace(config.policy, network=network_name(config.policy.network))
+    config = replace(config, family=family_name(config.family), policy=policy)
     if config.variant is None:
         variants = family_variants(config.family)
         config = replace(config, variant=variants[0] if variants else None)

@@ -56,10 +56,15 @@ SMALLER_CODE = [
     (r"n_steps=50, batch_size=500", "n_steps=5, batch_size=100, n_epochs=1"),
     (r"total_timesteps=[\d_]+", "total_timesteps=200"),
 ]
-SMALLER_EXAMPLES = [(r"--hz \d+", "--hz 2000"), (r"--episodes \d+", "--episodes 2 --steps 20")]
+SMALLER_EXAMPLES = [
+    (r"--hz \d+", "--hz 2000"),
+    (r"(robot_50hz.*)--episodes \d+", r"\1--episodes 2 --steps 20"),
+    (r"(minigrid_images.*)--iterations \d+ --tasks \d+ --episodes \d+", r"\1--iterations 1 --tasks 2 --episodes 2"),
+]
 NEEDED = {
     "coming-from.md": ("stable_baselines3", "sb3"),
     "stable-baselines3.md": ("stable_baselines3", "sb3"),
+    "networks.md": ("minigrid", "minigrid"),
     "trials.md": ("sb3_contrib", "sb3"),
     "report.md": ("plotly", "report"),
     "deployment.md": ("onnxruntime", "export"),

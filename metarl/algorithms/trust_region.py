@@ -109,7 +109,9 @@ class GaussNewton:
             self._pulled_back, self._probe, tangents, retain_graph=True, materialize_grads=True
         )
         image = self.distribution.fisher_product(type(self.distribution)(*forward))
-        weighted = [part * self._weights for part in image]
+        # A distribution of several heads has an axis more.
+        shape = self._weights.shape
+        weighted = [part * self._weights.reshape(*shape, *[1] * (part.ndim - len(shape))) for part in image]
         back = torch.autograd.grad(
             list(self._distribution), self._leaves, weighted, retain_graph=True, materialize_grads=True
         )

@@ -21,6 +21,7 @@ _UNUSED = (
     "inner.checkpointing",
     "inner.estimator",
     "policy.context",
+    "policy.network",
 )
 """Options of gradient adaptation; they do not apply to memory."""
 

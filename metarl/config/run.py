@@ -57,7 +57,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class PolicyConfig(NetworkConfig):
-    """Options of the policy: a multi-layer perceptron with normal or categorical actions."""
+    """Options of the policy: a network, and the distribution over actions that its outputs are the parameters of."""
+
+    network: str | None = None
+    """Network: mlp, cnn (the default for images), or your torch module as module:factory or path/to/file.py:factory."""
 
     initial_log_std: float = 0.0
     """Initial log standard deviation of normal actions."""
@@ -170,6 +173,8 @@ class TrainConfig(RunConfig):
         if not low <= self.policy.initial_log_std <= high:
             yield "policy.initial_log_std", f"a number from {low:g} to {high:g}, the bounds of the policy"
         yield from context_misfits(self.inner, self.policy, "policy")
+        if self.policy.context and self.policy.network not in (None, "mlp"):
+            yield "policy.context", f"0: only mlp has context parameters, and the network is {self.policy.network}"
 
 
 def has_schedule(config: RunConfig) -> bool:

@@ -34,6 +34,7 @@ _UNUSED = (
     "policy.min_log_std",
     "policy.max_log_std",
     "policy.context",
+    "policy.network",
     "policy.normalise_observations",
 )
 """Options of metarl's own inner loop; they do not apply to these methods."""

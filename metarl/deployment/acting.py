@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from metarl.adaptation.adapter import stack
 from metarl.core.errors import Divergence, EnvironmentFault, FamilyError
 from metarl.core.params import Params, TaskParams
 from metarl.core.prng import Key, normal, uniform
+from metarl.networks.actions import heads_of, one_in_space
 from metarl.rl.memory import MemoryPolicy
 from metarl.rl.policies import Policy
 
 
-def as_rows(observation: Any, space: spaces.Box, dtype: torch.dtype) -> Tensor:
-    """An observation as a batch of one task with one episode, shape (1, 1, *observation).
+def as_rows(observation: Any, space: spaces.Space, dtype: torch.dtype) -> Tensor:
+    """An observation as a batch of one task with one episode, shape (1, 1, size).
 
     Args:
-        observation: The observation, an array of the space's shape.
+        observation: The observation, as the space has it or as a flat vector.
         space: The policy's observation space.
         dtype: Floating-point type of the policy.
 
@@ -32,15 +34,30 @@ def as_rows(observation: Any, space: spaces.Box, dtype: torch.dtype) -> Tensor:
         >>> as_rows([0.5, 1.0], spaces.Box(-1, 1, (2,)), torch.float32)
         tensor([[[0.5000, 1.0000]]])
     """
+    if isinstance(space, spaces.Box):
+        size: tuple[int, ...] = space.shape
+    else:
+        size = (int(spaces.flatdim(space)),)
+        observation = _flattened(observation, space)
     try:
         array = np.asarray(observation, np.float32)
     except (TypeError, ValueError):
         raise FamilyError(
             f"observation {observation!r} is not a vector; flatten it with gymnasium.spaces.flatten"
         ) from None
-    if array.shape != space.shape:
-        raise FamilyError(f"observation of shape {array.shape}; expected {space.shape}")
-    return torch.as_tensor(array, dtype=dtype)[None, None]
+    if array.shape != size and array.shape != (math.prod(size),):
+        raise FamilyError(f"observation of shape {array.shape}; expected {size}")
+    return torch.as_tensor(array, dtype=dtype).reshape(1, 1, -1)
+
+
+def _flattened(observation: Any, space: spaces.Space) -> Any:
+    """An observation of a space that is no Box as a vector; what is a vector already stays as it is."""
+    if isinstance(observation, np.ndarray) and observation.shape == (spaces.flatdim(space),):
+        return observation
+    try:
+        return spaces.flatten(space, observation)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        raise FamilyError(f"observation {observation!r:.80}; expected one of {space}") from None
 
 
 def is_sound(distribution: Any, rows: Tensor, can_keep: bool) -> bool:
@@ -110,13 +127,15 @@ def as_action(action: Tensor, space: spaces.Space) -> Any:
         space: The action space.
 
     Returns:
-        A float32 array for a Box, and an int for a Discrete.
+        A float32 array for a Box, an int for a Discrete, and an array or a tuple for several choices.
 
     Example:
         >>> as_action(torch.tensor([[1]]), spaces.Discrete(3, start=5))
         6
     """
     chosen = action[0, 0].numpy()
+    if heads_of(space) is not None:
+        return one_in_space(chosen, space)
     if isinstance(space, spaces.Discrete):
         return int(chosen) + int(space.start)
     assert isinstance(space, spaces.Box)

@@ -43,7 +43,7 @@ Facts = dict[str, Any]
 
 
 def export_policy(
-    module: PolicyModule, path: Path | str, observation_space: spaces.Box, config: TrainConfig, facts: Facts
+    module: PolicyModule, path: Path | str, observation_space: spaces.Space, config: TrainConfig, facts: Facts
 ) -> None:
     """Write a policy for another runtime, after comparing the file's outputs with the policy's on random inputs.
 
@@ -63,7 +63,9 @@ def export_policy(
     """
     place = Path(path)
     check_format(place)
-    shape = observation_space.shape
+    # A dictionary is exported as the flat vector that gymnasium.spaces.flatten makes of it.
+    flat = (int(spaces.flatdim(observation_space)),)
+    shape = observation_space.shape if isinstance(observation_space, spaces.Box) else flat
     generator = torch.Generator().manual_seed(1)
     inputs = module.example(shape, 3, generator)
     with torch.no_grad():

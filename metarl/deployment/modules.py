@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from metarl.core.errors import FamilyError
 from metarl.core.params import MEMORY, RATE, Params
+from metarl.networks.actions import SUPPORTED, heads_of, starts_of
 from metarl.rl.memory import MemoryPolicy
-from metarl.rl.policies import Policy
+from metarl.rl.policies import Policy, module_of
 
 UNUSED = (RATE, MEMORY, "value.")
 """Prefixes of parameters that have no part in choosing actions."""
@@ -26,10 +27,10 @@ class PolicyModule(nn.Module):
     Args:
         policy: The policy.
         params: Its parameters.
-        action_space: A flat Box or a Discrete.
+        action_space: A space that policies have a distribution for.
 
     Raises:
-        FamilyError: The action space is neither.
+        FamilyError: The action space is another.
 
     Example:
         >>> from metarl.core.prng import Key
@@ -47,15 +48,21 @@ class PolicyModule(nn.Module):
         self.names = [name for name in params if not name.startswith(UNUSED)]
         for name in self.names:
             self.register_buffer(_buffer(name), params[name].detach().clone())
+        reads = module_of(policy)
+        self.reads_bytes = reads is not None and reads.layout.reads_bytes
         self.dtype = next(iter(params.values())).dtype
-        self.start = None
+        self.start: int | None = None
+        self.action_starts: Tensor | None
+        self.register_buffer("action_starts", None)
         if isinstance(action_space, spaces.Discrete):
             self.start = int(action_space.start)
+        elif heads_of(action_space) is not None:
+            self.action_starts = torch.tensor(starts_of(action_space))
         elif isinstance(action_space, spaces.Box):
             for name, side in (("low", action_space.low), ("high", action_space.high)):
                 self.register_buffer(f"action_{name}", torch.as_tensor(side, dtype=self.dtype))
         else:
-            raise FamilyError(f"action space {action_space} cannot be exported: expected Discrete or a flat Box")
+            raise FamilyError(f"action space {action_space} cannot be exported: expected {SUPPORTED}")
 
     def parameters_of_one_task(self) -> dict[str, Tensor]:
         """The policy's parameters with a leading axis of one task."""
@@ -63,7 +70,8 @@ class PolicyModule(nn.Module):
 
     def forward(self, observation: Tensor) -> dict[str, Tensor]:
         """Distributions and actions for observations (batch, *observation)."""
-        distribution, _ = self.policy.act(self.parameters_of_one_task(), observation.to(self.dtype)[None])
+        rows = observation.flatten(1) if observation.ndim > 2 else observation
+        distribution, _ = self.policy.act(self.parameters_of_one_task(), rows.to(self.dtype)[None])
         return self.outputs(distribution)
 
     def outputs(self, distribution: Any) -> dict[str, Tensor]:
@@ -74,6 +82,8 @@ class PolicyModule(nn.Module):
     def _in_space(self, action: Tensor) -> Tensor:
         if self.start is not None:
             return action + self.start
+        if self.action_starts is not None:
+            return action + self.action_starts
         # Two steps, since ONNX clips to scalars alone.
         return torch.minimum(torch.maximum(action, self.action_low), self.action_high).float()  # type: ignore[arg-type]
 
@@ -85,7 +95,10 @@ class PolicyModule(nn.Module):
             batch: Number of rows.
             generator: Draws them.
         """
-        return {"observation": torch.randn(batch, *observation_shape, generator=generator)}
+        shape = (batch, *observation_shape)
+        if self.reads_bytes:
+            return {"observation": torch.randint(256, shape, generator=generator, dtype=torch.uint8)}
+        return {"observation": torch.randn(shape, generator=generator)}
 
     def initial(self, observation_shape: tuple[int, ...]) -> dict[str, Any]:
         """Values of the inputs besides the observation at the start of a trial, for one row; without memory none."""

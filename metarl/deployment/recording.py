@@ -16,6 +16,7 @@ from metarl.core.errors import Divergence, EnvironmentFault, FamilyError
 from metarl.core.params import TaskParams
 from metarl.core.prng import Key
 from metarl.deployment.acting import sampled
+from metarl.networks.actions import heads_of, starts_of
 from metarl.rl.data import Episodes, concatenate_rounds
 from metarl.rl.policies import Policy
 from metarl.rl.problem import ReinforcementLearning
@@ -53,7 +54,7 @@ class Recorder:
     def __init__(
         self,
         policy: Policy,
-        observation_space: spaces.Box,
+        observation_space: spaces.Space,
         action_space: spaces.Space,
         dtype: torch.dtype,
         step: int = 0,
@@ -149,14 +150,23 @@ class Recorder:
         self._check_finished()
         gained = _array("rewards", rewards, (np.size(rewards),))
         steps = len(gained)
-        seen = _array("observations", observations, (steps, *self.observation_space.shape))
-        taken = _array("actions", actions, (steps, *(self.action_space.shape or ())))
+        space = self.observation_space
+        one = space.shape if isinstance(space, spaces.Box) else (int(spaces.flatdim(space)),)
+        seen = _array("observations", observations, (steps, *one)).reshape(steps, -1)
+        heads = heads_of(self.action_space)
+        size = (self.action_space.shape or ()) if heads is None else (len(heads),)
+        taken = _array("actions", actions, (steps, *size))
         rows = torch.as_tensor(seen.astype(np.float32), dtype=self.dtype)[None, None]
         if isinstance(self.action_space, spaces.Discrete):
             outside = [value for value in taken if not self.action_space.contains(np.int64(value)) or value % 1]
             if outside:
                 raise FamilyError(f"action {outside[0]:g} is not in {self.action_space}")
             chosen = torch.as_tensor(taken - int(self.action_space.start)).long()[None, None]
+        elif heads is not None:
+            counted = taken - np.array(starts_of(self.action_space))
+            if ((counted < 0) | (counted >= np.array(heads)) | (counted % 1 != 0)).any():
+                raise FamilyError(f"actions: expected whole numbers of {self.action_space}, a column for each choice")
+            chosen = torch.as_tensor(counted).long()[None, None]
         else:
             chosen = torch.as_tensor(taken, dtype=self.dtype)[None, None]
         with torch.no_grad():

@@ -37,7 +37,7 @@ from metarl.families.tasks import (
 )
 from metarl.runs.checkpoint import load_selected
 from metarl.runs.directory import read_config
-from metarl.runs.sources import naming_source
+from metarl.runs.sources import naming_network, naming_source
 from metarl.training.assembly import assemble
 
 GIVEN = "given"
@@ -89,7 +89,8 @@ def evaluate_on_family(
     )
     if options.references and isinstance(config, Sb3Config):
         raise ConfigError("--references: not for Stable-Baselines3, whose learners collect episodes of their own")
-    with naming_source(run, there) if options.family is None else nullcontext():
+    where = naming_source(run, there) if options.family is None else nullcontext()
+    with where, naming_network(run, config.policy.network):
         known = family_with_references(options, config.family, config.variant)
         result = evaluate_as(REINFORCEMENT_LEARNING, algorithm, run, config, options, progress, given)
     return add_references(result, known, options.reference_trials)

@@ -42,6 +42,9 @@ class _TaskHolder(gymnasium.Wrapper):
 class DeclaredFamily(TaskFamily):
     """A family over any Gymnasium environment; see `declare_family`."""
 
+    _before: spaces.Space | None = None
+    """Space of an observation before it is flattened, as the last environment had it."""
+
     declared_in: str | None = None
     """Name of the module that called `declare_family`."""
 
@@ -113,6 +116,12 @@ class DeclaredFamily(TaskFamily):
         return self._prototype.observation_space
 
     @property
+    def unflattened(self) -> spaces.Space | None:  # type: ignore[override]
+        """Observation space of the environment, if it is flattened."""
+        _ = self._prototype
+        return self._before
+
+    @property
     def action_space(self) -> spaces.Space:  # type: ignore[override]
         """Action space of the environment, rescaled if configured."""
         return self._prototype.action_space
@@ -176,6 +185,7 @@ class DeclaredFamily(TaskFamily):
             env = TimeLimit(self._env(**arguments), self.horizon)
         if not (isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1):
             _check_flattenable(env.observation_space, self.name)
+            self._before = env.observation_space
             env = FlattenObservation(env)
         actions = env.action_space
         if self._rescale_actions and isinstance(actions, spaces.Box) and actions.is_bounded():

@@ -46,6 +46,8 @@ class TaskFamily(ABC):
     variant: str | None = None
     task_space: spaces.Dict
     observation_space: spaces.Space
+    unflattened: spaces.Space | None = None
+    """Space of an observation before it is flattened; None where observations are not flattened."""
     action_space: spaces.Space
     horizon: int
     """Time limit of an episode in steps."""

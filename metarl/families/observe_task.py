@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
+from metarl.core.errors import FamilyError
 from metarl.families.analytic import AnalyticFamily
 from metarl.families.family import TaskFamily
 from metarl.families.tasks import Task, Tasks, batch_tasks, task_vectors
@@ -35,7 +36,11 @@ class ObserveTask(TaskFamily):
         self.splits = family.splits
         self.protocol = {**family.protocol, "observation": "with the task appended (oracle)"}
         inner = family.observation_space
-        assert isinstance(inner, spaces.Box)
+        if not (isinstance(inner, spaces.Box) and len(inner.shape) == 1):
+            raise FamilyError(
+                f"--observe-task = True; the family's observations are {inner}, to which no task can be appended; "
+                "expected a flat Box"
+            )
         size = int(spaces.flatdim(family.task_space))
         low = np.concatenate([inner.low, np.full(size, -np.inf)]).astype(np.float32)
         high = np.concatenate([inner.high, np.full(size, np.inf)]).astype(np.float32)

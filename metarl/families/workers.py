@@ -26,6 +26,7 @@ from metarl.core.launch import thread_environment
 from metarl.families.family import TaskFamily, env_label
 from metarl.families.tasks import Tasks
 from metarl.families.vector import TaskVectorEnv, joined_successes, mask_of, successes_in
+from metarl.networks.actions import in_rows
 
 BUILDING = 120.0
 """Seconds within which a worker must start and build its environments, unless its timeout is longer."""
@@ -135,7 +136,7 @@ class SubprocVectorEnv(TaskVectorEnv):
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:  # type: ignore[override]
         """One step of all sub-environments; the workers step in parallel."""
         for worker in self._workers:
-            worker.send("step", {"actions": actions[worker.indices.start : worker.indices.stop]})
+            worker.send("step", {"actions": in_rows(actions, worker.indices.start, worker.indices.stop)})
         *answers, infos = zip(*(self._answer(worker) for worker in self._workers), strict=True)
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in answers)
         self._observations = observations

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from metarl.rl.memory import MemoryPolicy as MemoryPolicy
     from metarl.rl.networks import ACTIVATION_MODULES as ACTIVATION_MODULES
     from metarl.rl.networks import ContextNetwork as ContextNetwork
-    from metarl.rl.networks import ModuleNetwork as ModuleNetwork
     from metarl.rl.networks import Network as Network
     from metarl.rl.networks import StackedMLP as StackedMLP
     from metarl.rl.normalisation import MEAN as MEAN
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from metarl.rl.normalisation import updated as updated
     from metarl.rl.policies import Policy as Policy
     from metarl.rl.policies import make_policy as make_policy
+    from metarl.rl.policies import module_of as module_of
     from metarl.rl.problem import ReinforcementLearning as ReinforcementLearning
     from metarl.rl.rollouts import collect as collect
     from metarl.rl.rollouts import rollout as rollout
@@ -52,7 +52,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.rl.networks": (
             "ACTIVATION_MODULES",
             "ContextNetwork",
-            "ModuleNetwork",
             "Network",
             "StackedMLP",
         ),
@@ -64,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.rl.policies": (
             "Policy",
             "make_policy",
+            "module_of",
         ),
         "metarl.rl.problem": ("ReinforcementLearning",),
         "metarl.rl.rollouts": (

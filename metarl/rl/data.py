@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
 class Episodes(NamedTuple):
     """Episodes of all tasks. Entries with a False `mask` are padding and are zero."""
 
-    observations: Float[Tensor, "tasks episodes steps observation"]
+    observations: Shaped[Tensor, "tasks episodes steps observation"]
+    """Floats, or bytes where a network reads images."""
     actions: Tensor
     """(tasks, episodes, steps, action) for continuous actions, (tasks, episodes, steps) for discrete ones."""
     log_probs: Float[Tensor, "tasks episodes steps"]
@@ -44,7 +45,7 @@ class PolicyBatch(NamedTuple):
     The two middle axes are episodes and steps, or a single row of all valid transitions (see `flatten_valid`).
     """
 
-    observations: Float[Tensor, "tasks episodes steps observation"]
+    observations: Shaped[Tensor, "tasks episodes steps observation"]
     actions: Tensor
     log_probs: Float[Tensor, "tasks episodes steps"]
     advantages: Float[Tensor, "tasks episodes steps"]

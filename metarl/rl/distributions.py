@@ -80,4 +80,47 @@ class Categorical(NamedTuple):
         return Categorical(weighted - p * weighted.sum(-1, keepdim=True))
 
 
-Distribution = Gaussian | Categorical
+ABSENT = -1e9
+"""Logit of a choice that a head does not have: its probability is exactly zero, and its derivatives are."""
+
+
+class MultiCategorical(NamedTuple):
+    """Independent categorical distributions, one for each head of an action.
+
+    Logits have shape (tasks, ..., heads, choices); heads with fewer choices than the widest have logits `ABSENT`.
+    """
+
+    logits: Tensor
+
+    def sample(self, noise: Float[Tensor, "tasks *rows heads"]) -> Tensor:
+        """Choices (tasks, ..., heads) by inversion of the cumulative distributions, for uniform noise."""
+        cumulative = torch.softmax(self.logits, -1).cumsum(-1)
+        # Rounding may leave a cumulative probability below one, so absent choices are excluded by name.
+        passed = (noise[..., None] > cumulative[..., :-1]) & (self.logits[..., 1:] > ABSENT)
+        return passed.sum(-1)
+
+    def mode(self) -> Tensor:
+        """The most probable choice of every head."""
+        return self.logits.argmax(-1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probability of actions, summed over heads."""
+        return self._heads().log_prob(actions).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats, summed over heads."""
+        return self._heads().entropy().sum(-1)
+
+    def kl_from(self, old: MultiCategorical) -> Tensor:
+        """KL(old || self), summed over heads."""
+        return self._heads().kl_from(old._heads()).sum(-1)
+
+    def fisher_product(self, tangent: MultiCategorical) -> MultiCategorical:
+        """Fisher information of the logits times a tangent, head by head."""
+        return MultiCategorical(self._heads().fisher_product(tangent._heads()).logits)
+
+    def _heads(self) -> Categorical:
+        return Categorical(self.logits)
+
+
+Distribution = Gaussian | Categorical | MultiCategorical

@@ -74,30 +74,6 @@ class StackedMLP:
         return x.unflatten(1, inputs.shape[1:-1])
 
 
-class ModuleNetwork:
-    """A torch module that maps (rows, inputs) to (rows, outputs), vectorised over tasks by `torch.vmap`.
-
-    It supports modules of your own, and is two to four times slower than `StackedMLP` for the same layers. The module's
-    own initial weights are theta, so seed torch before you build the module.
-
-    Args:
-        module: The module.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def initialise(self, key: Key) -> Params:
-        """The module's own weights; the key is not used."""
-        return {name: value.detach().clone().double() for name, value in self.module.named_parameters()}
-
-    def __call__(self, params: TaskParams, inputs: Tensor) -> Tensor:
-        own = {name: params[name] for name, _ in self.module.named_parameters()}
-        x = inputs.flatten(1, -2)
-        out = torch.vmap(lambda p, rows: torch.func.functional_call(self.module, p, (rows,)))(own, x)
-        return out.unflatten(1, inputs.shape[1:-1])
-
-
 class ContextNetwork:
     """A network with context parameters appended to its input (CAVIA, Zintgraf et al. 2019, section 3).
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from metarl.core.errors import ConfigError
@@ -46,7 +46,7 @@ def _scale(variance: Tensor) -> Tensor:
 
 def moments(
     params: TaskParams,
-    observations: Float[Tensor, "tasks episodes steps observation"],
+    observations: Shaped[Tensor, "tasks episodes steps observation"],
     mask: Bool[Tensor, "tasks episodes steps"],
 ) -> Float[Tensor, "tasks moments"] | None:
     """Moments of each task's observations about the mean that it acted with; None without statistics.

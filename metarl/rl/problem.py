@@ -29,7 +29,7 @@ from metarl.rl.data import (
 )
 from metarl.rl.losses import SURROGATES, clipped_surrogate, ratio_surrogate
 from metarl.rl.normalisation import moments
-from metarl.rl.policies import Policy
+from metarl.rl.policies import Policy, module_of
 from metarl.rl.rollouts import collect_with_memory
 
 
@@ -144,8 +144,15 @@ class ReinforcementLearning:
         episodes = padded(episodes, *size)
         if known:
             episodes = with_successes(episodes)
-        coefficients = fit_to_returns(episodes, self.gamma)
-        batch = policy_batch(episodes, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        module = module_of(self.policy)
+        if module is None:
+            seen = episodes
+        else:  # pixels as floats, averaged over a coarse grid
+            summary = module.layout.summary(episodes.observations, episodes.rewards.dtype)
+            seen = episodes._replace(observations=summary)
+        coefficients = fit_to_returns(seen, self.gamma)
+        batch = policy_batch(seen, coefficients, gamma=self.gamma, gae_lambda=self.gae_lambda)
+        batch = batch._replace(observations=episodes.observations)
         transitions = episodes.mask.sum((1, 2))
         if not self._needs_order:
             batch = flatten_valid(batch, episodes.mask, *all_reduce_max(int(transitions.max())))

@@ -20,12 +20,16 @@ from metarl.core.errors import ConfigError, FamilyError, RunError
 from metarl.core.machine import DTYPES
 from metarl.core.params import Params
 from metarl.core.prng import Key
+from metarl.families.analytic import AnalyticFamily
 from metarl.families.family import TaskFamily
 from metarl.families.registry import file_of_family, load_family
 from metarl.families.tasks import Tasks
 from metarl.families.vec_env import VecEnv, make_vec_env
+from metarl.networks.actions import choices_from, described_choices, heads_of
+from metarl.networks.factory import MLP, chosen_network, file_of_network
+from metarl.networks.spaces import described, from_description, is_flat
 from metarl.rl.memory import MemoryPolicy
-from metarl.rl.policies import Policy, make_policy
+from metarl.rl.policies import Policy, make_policy, module_of
 from metarl.rl.problem import ReinforcementLearning
 from metarl.rl.trials import TrialLearning
 
@@ -40,7 +44,7 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
 
     Args:
         config: The configuration.
-        observation_space: A flat Box.
+        observation_space: A space that `observed_space` returned.
         action_space: A flat Box or Discrete.
     """
     return make_policy(
@@ -53,7 +57,25 @@ def build_policy(config: TrainConfig, observation_space: spaces.Space, action_sp
         max_log_std=config.policy.max_log_std,
         context=config.policy.context,
         normalise_observations=config.policy.normalise_observations,
+        network=config.policy.network,
     )
+
+
+def observed_space(config: TrainConfig, family: TaskFamily) -> spaces.Space:
+    """The space that a configuration's policy reads: before observations are flattened, unless its network is mlp.
+
+    Args:
+        config: The configuration.
+        family: The family.
+
+    Raises:
+        FamilyError: An analytic family has other observations than vectors.
+    """
+    space = family.unflattened or family.observation_space
+    if isinstance(family, AnalyticFamily) and not is_flat(space):
+        raise FamilyError(f"observation space {space} is not a flat Box, which analytic families step in batches")
+    mlp = chosen_network(config.policy.network, space) == MLP
+    return family.observation_space if mlp else space
 
 
 def memory_policy(config: Rl2Config, observation_space: spaces.Space, action_space: spaces.Space) -> MemoryPolicy:
@@ -82,11 +104,13 @@ def build_problem(config: TrainConfig, family: TaskFamily, policy: Policy) -> Re
     """
     transitions = config.samples_per_step
     envs = -(-transitions // family.horizon) if transitions is not None else config.episodes
-    vec_env_for = partial(vec_env_of, config, family, envs)
+    module = module_of(policy)
+    keep_bytes = module is not None and module.layout.reads_bytes
+    vec_env_for = partial(vec_env_of, config, family, envs, keep_bytes=keep_bytes)
     return problem_over(vec_env_for, config, policy, horizon=family.horizon, episodes=envs, transitions=transitions)
 
 
-def vec_env_of(config: TrainConfig, family: TaskFamily, envs: int, tasks: Tasks) -> VecEnv:
+def vec_env_of(config: TrainConfig, family: TaskFamily, envs: int, tasks: Tasks, *, keep_bytes: bool = False) -> VecEnv:
     """The vector environment of a batch of tasks, with the configured device, type and workers.
 
     Args:
@@ -94,6 +118,7 @@ def vec_env_of(config: TrainConfig, family: TaskFamily, envs: int, tasks: Tasks)
         family: Makes the environments.
         envs: Sub-environments of each task.
         tasks: The tasks.
+        keep_bytes: Whether observations of bytes stay bytes.
     """
     return make_vec_env(
         family,
@@ -103,6 +128,7 @@ def vec_env_of(config: TrainConfig, family: TaskFamily, envs: int, tasks: Tasks)
         dtype=DTYPES[config.dtype],
         workers=config.workers,
         timeout=config.worker_timeout,
+        keep_bytes=keep_bytes,
     )
 
 
@@ -138,11 +164,20 @@ def problem_over(
     )
 
 
-def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> dict[str, Any]:
-    """Describe spaces as JSON, so that a saved policy can act without its family."""
-    assert isinstance(observation_space, spaces.Box)
+def describe_spaces(
+    observation_space: spaces.Space, action_space: spaces.Space, *, shaped: bool = False
+) -> dict[str, Any]:
+    """Describe spaces as JSON, so that a saved policy can act without its family.
+
+    Args:
+        observation_space: Space of the observations.
+        action_space: Space of the actions.
+        shaped: Whether a network reads observations in their shape, and not as vectors.
+    """
     if isinstance(action_space, spaces.Discrete):
         action: dict[str, Any] = {"discrete": int(action_space.n), "start": int(action_space.start)}
+    elif heads_of(action_space) is not None:
+        action = {"heads": described_choices(action_space)}
     else:
         assert isinstance(action_space, spaces.Box)
         # JSON has no infinity; an unbounded side is null.
@@ -150,15 +185,23 @@ def describe_spaces(observation_space: spaces.Space, action_space: spaces.Space)
             [float(x) if np.isfinite(x) else None for x in side] for side in (action_space.low, action_space.high)
         ]
         action = {"low": bounds[0], "high": bounds[1]}
-    return {"observation_size": int(observation_space.shape[0]), "action": action}
+    size: dict[str, Any] = {"observation_size": int(spaces.flatdim(observation_space))}
+    if shaped:
+        size["observation"] = described(observation_space)
+    return {**size, "action": action}
 
 
-def spaces_from(description: dict[str, Any]) -> tuple[spaces.Box, spaces.Space]:
+def spaces_from(description: dict[str, Any]) -> tuple[spaces.Space, spaces.Space]:
     """Observation and action space of a description; the inverse of `describe_spaces`."""
-    observation = spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32)
+    if "observation" in description:
+        observation = from_description(description["observation"])
+    else:
+        observation = spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32)
     action = description["action"]
     if "discrete" in action:
         return observation, spaces.Discrete(action["discrete"], start=action["start"])
+    if "heads" in action:
+        return observation, choices_from(action["heads"])
     low = np.array([-np.inf if x is None else x for x in action["low"]], np.float32)
     high = np.array([np.inf if x is None else x for x in action["high"]], np.float32)
     return observation, spaces.Box(low, high, dtype=np.float32)
@@ -191,6 +234,9 @@ def _in_words(action: Any) -> str:
         return "unknown"
     if "discrete" in action:
         return f"one of {action['discrete']} choices"
+    if "heads" in action:
+        heads = heads_of(choices_from(action["heads"])) or []
+        return f"one of {' x '.join(map(str, heads))} choices"
     low = action.get("low")
     return f"{len(low)} numbers" if isinstance(low, list) else "unknown"
 
@@ -235,7 +281,7 @@ class FamilySetup:
 
     def build_model(self) -> Model:
         """The policy of the configuration."""
-        return build_policy(self.config, self.family.observation_space, self.family.action_space)
+        return build_policy(self.config, observed_space(self.config, self.family), self.family.action_space)
 
     def problem(self, *, training: bool) -> ReinforcementLearning:
         """A new problem, the same for training and evaluation."""
@@ -254,14 +300,26 @@ class FamilySetup:
         """Elements of the widest layer's output for all transitions of an adaptation step."""
         config = self.config
         granted = config.samples_per_step or config.episodes * self.family.horizon
-        return config.meta_batch_size * granted * max(config.policy.hidden_sizes, default=1)
+        module = module_of(self.model)
+        widest = max(config.policy.hidden_sizes, default=1)
+        if module is not None:  # a first layer of convolutions is about as large as the image
+            widest = max(widest, module.layout.size)
+        return config.meta_batch_size * granted * widest
 
     def facts(self) -> dict[str, Any]:
-        """Spaces and horizon, from which a saved policy is rebuilt; the family's name, and the file of its module."""
-        described = describe_spaces(self.family.observation_space, self.family.action_space)
-        found = {"spaces": described, "horizon": self.family.horizon, "family": self.name}
-        file = file_of_family(self.config.family)
-        return found if file is None else {**found, "family_file": file}
+        """Spaces and horizon, from which a saved policy is rebuilt; the family's name, and files of modules."""
+        module = module_of(self.model)
+        observed = self.family.observation_space if module is None else module.layout.space
+        found = {
+            "spaces": describe_spaces(observed, self.family.action_space, shaped=module is not None),
+            "horizon": self.family.horizon,
+            "family": self.name,
+        }
+        files = {
+            "family_file": file_of_family(self.config.family),
+            "network_file": file_of_network(self.config.policy.network),
+        }
+        return found | {name: file for name, file in files.items() if file is not None}
 
     def budget(self, steps: int) -> dict[str, Any]:
         """The configured budget, and the environment steps granted before each of `steps` + 1 points."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metarl.runs.policy_files import read_policy as read_policy
     from metarl.runs.policy_files import write_policy as write_policy
     from metarl.runs.sources import metarl_commit as metarl_commit
+    from metarl.runs.sources import naming_network as naming_network
     from metarl.runs.sources import naming_source as naming_source
     from metarl.runs.tensorboard import Events as Events
 
@@ -78,7 +79,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "read_policy",
             "write_policy",
         ),
-        "metarl.runs.sources": ("metarl_commit", "naming_source"),
+        "metarl.runs.sources": ("metarl_commit", "naming_network", "naming_source"),
         "metarl.runs.tensorboard": ("Events",),
     },
 )

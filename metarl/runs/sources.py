@@ -1,6 +1,6 @@
-"""Where a run's code came from: the file of its family, and the commit of metarl; recorded in its manifests.
+"""Where a run's code came from: files of its family and its network, and metarl's commit; recorded in its manifests.
 
-The file of a family is named in errors, and never loaded from there.
+The files are named in errors, and never loaded from there.
 
 A run directory may come from somebody else. So the recorded file is a hint for the user, who may give it as
 `--family path/to/module.py:attribute`. A configuration that names a file itself is refused.
@@ -16,12 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from metarl.core.errors import FamilyError, RunError
+from metarl.core.errors import ConfigError, FamilyError, RunError
 from metarl.core.imports import is_file_name, is_module_itself
 from metarl.runs.manifest import list_checkpoints, read_manifest
 
 FILE = "family_file"
 """Entry of a manifest with the file of the family's module."""
+
+NETWORK_FILE = "network_file"
+"""Entry of a manifest with the file of the network's module."""
 
 
 @cache
@@ -41,11 +44,16 @@ def metarl_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def recorded_file(run: Path) -> str | None:
-    """File of the module that a run's family was imported from; None if no checkpoint has recorded one."""
+def recorded_file(run: Path, entry: str = FILE) -> str | None:
+    """File of the module that a run's family was imported from; None if no checkpoint has recorded one.
+
+    Args:
+        run: The run directory.
+        entry: Another entry of the manifests, `NETWORK_FILE`.
+    """
     for folder in reversed(list_checkpoints(run).values()):
         try:
-            found = read_manifest(folder).get(FILE)
+            found = read_manifest(folder).get(entry)
         except RunError:
             continue
         return found if isinstance(found, str) else None
@@ -68,15 +76,40 @@ def naming_source(run: Path, family: str) -> Iterator[None]:
         if file is None:
             raise
         if "." in module:
-            root = Path(file).parents[len(module.split(".")) - 1]
-            hint = f"set PYTHONPATH={root}, or go there"
+            hint = f"set PYTHONPATH={_root(file, module)}, or go there"
         else:
             hint = f"add --family {file}:{attribute}"
         raise FamilyError(f"{error}; in training it was {file}; {hint}") from error.__cause__
 
 
+def _root(file: str, module: str) -> Path:
+    """Folder from which a module in a file is imported."""
+    return Path(file).parents[len(module.split(".")) - 1]
+
+
+@contextmanager
+def naming_network(run: Path, network: str | None) -> Iterator[None]:
+    """Add to an error inside the block, if it is that the module of the run's network is not there, where it was.
+
+    Args:
+        run: The run directory.
+        network: Name of the network in the run's configuration.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        module = (network or "").partition(":")[0]
+        file = recorded_file(run, NETWORK_FILE) if module and is_module_itself(error.__cause__, module) else None
+        if file is None:
+            raise
+        hint = f"set PYTHONPATH={_root(file, module)}, or go there"
+        raise ConfigError(f"{error}; in training it was {file}; {hint}") from error.__cause__
+
+
 def check_names_no_file(config: Any, where: str) -> None:
-    """Check that a configuration from a run or a saved policy names no file as its family, which would be executed.
+    """Check that a configuration from a run or a saved policy names no file, which would be executed.
+
+    Family and network are named by modules.
 
     Args:
         config: The configuration.
@@ -88,3 +121,6 @@ def check_names_no_file(config: Any, where: str) -> None:
     family = getattr(config, "family", None)
     if isinstance(family, str) and (is_file_name(family) or os.sep in family):
         raise RunError(f"{where}: family = {family!r:.200}; expected a name or module:attribute, not a file")
+    network = getattr(getattr(config, "policy", None), "network", None)
+    if isinstance(network, str) and (is_file_name(network) or os.sep in network):
+        raise RunError(f"{where}: policy.network = {network!r:.200}; expected module:factory, not a file")

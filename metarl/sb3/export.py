@@ -93,6 +93,12 @@ def export_model(
         settings = settings or {}
         check_arguments(kind, settings, "--settings")
         saved = read_policy(place, checkpoint)
+        if "observation" in saved.spaces:
+            network = saved.config.policy.network or "cnn"
+            raise ConfigError(
+                f"{place}: policy.network is {network}; expected mlp: models of Stable-Baselines3 are made of metarl's "
+                "perceptrons alone; export to .onnx or .pt2"
+            )
         params = fitted_params(saved.config, saved.spaces, saved.params, str(place))
         found = _family(saved.config, place, family)
         env = learning_envs(found, _one_task(found, task, key))

@@ -46,6 +46,8 @@ def initialised_from(source: str, drawn: Params, config: TrainConfig) -> Params:
     elif is_actor_critic(drawn) and "head.weight" in given:
         given = to_sb3(given)
     rescaled = MEAN in given and MEAN not in drawn
+    if rescaled and config.policy.network not in (None, "mlp"):
+        raise RunError(f"{where}: normalises observations; expected the same here (--policy.normalise-observations)")
     if rescaled:
         given = folded(given)
     if rescaled or _memory(given) != _memory(drawn):

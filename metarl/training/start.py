@@ -14,7 +14,7 @@ from metarl.core.launch import restarts
 from metarl.core.ranks import broadcast_rank0, current, process_group, sync_errors
 from metarl.families.registry import family_name
 from metarl.runs.directory import check_same, holds_run, read_config
-from metarl.runs.sources import naming_source
+from metarl.runs.sources import naming_network, naming_source
 from metarl.training.assembly import Assembly, assemble
 from metarl.training.loop import Outcome, Reporter, Training
 
@@ -138,6 +138,7 @@ def resume(
 
 
 def _assembled(run: Path, there: str, as_configured: bool, *of: Any) -> Assembly:
-    """The parts of a run; where the module of its configured family is not found, the error names where it was."""
-    with naming_source(run, there) if as_configured else nullcontext():
+    """The parts of a run; where the module of its family or network is not found, the error names where it was."""
+    network = getattr(getattr(of[1], "policy", None), "network", None)
+    with naming_source(run, there) if as_configured else nullcontext(), naming_network(run, network):
         return assemble(*of)

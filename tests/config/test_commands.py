@@ -5,7 +5,7 @@ import pytest
 import tyro
 
 from metarl.config import commands
-from metarl.config.evaluation import FamilyEvaluation
+from metarl.config.evaluation import FamilyEvaluation, Worth
 from metarl.config.run import fields_of
 
 
@@ -38,6 +38,6 @@ def test_every_option_is_described(name):
     for option in fields_of(getattr(commands, name)):
         declared = source.find(f"    {option}: ")
         if declared < 0:  # inherited from the options of an evaluation
-            assert option in fields_of(FamilyEvaluation), option
+            assert option in fields_of(FamilyEvaluation) | fields_of(Worth), option
             continue
         assert source[source.index("\n", declared) :].lstrip().startswith('"""'), option

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOM_ORDER = (
     ("core",),
-    ("config", "references", "trials"),
+    ("config", "networks", "references", "trials"),
     ("families",),
     ("adaptation",),
     ("rl", "algorithms"),

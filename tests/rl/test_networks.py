@@ -5,7 +5,7 @@ from torch import nn
 
 from metarl.adaptation.adapter import stack
 from metarl.core.prng import Key
-from metarl.rl.networks import ModuleNetwork, StackedMLP
+from metarl.rl.networks import StackedMLP
 from metarl.rl.policies import make_policy
 
 
@@ -41,16 +41,3 @@ def test_stacked_network_is_each_tasks_own_network(activation):
         for layer, name in zip([m for m in plain if isinstance(m, nn.Linear)], names, strict=True):
             layer.weight.data, layer.bias.data = params[f"{name}.weight"][task], params[f"{name}.bias"][task]
         torch.testing.assert_close(network(params, inputs)[task], plain(inputs[task]))
-
-
-def test_a_users_own_module_gives_the_same():
-    stacked = StackedMLP(3, 2, (5,), "tanh")
-    module = nn.Sequential()
-    module.add_module("hidden", nn.Sequential(nn.Linear(3, 5), nn.Tanh()))
-    module.add_module("head", nn.Linear(5, 2))
-    network = ModuleNetwork(module)
-    theta = network.initialise(Key(0))
-    params = perturbed(theta, 3)
-    renamed = {k.replace("hidden.0.", "hidden.0."): v for k, v in params.items()}
-    inputs = torch.randn(3, 4, 3, dtype=torch.float64)
-    torch.testing.assert_close(network(params, inputs), stacked(renamed, inputs))

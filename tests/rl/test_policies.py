@@ -9,7 +9,7 @@ from metarl.config.validation import validate
 from metarl.core.errors import ConfigError, Divergence, FamilyError
 from metarl.core.prng import Key
 from metarl.rl.networks import StackedMLP
-from metarl.rl.policies import CategoricalPolicy, GaussianPolicy, make_policy
+from metarl.rl.policies import CategoricalPolicy, FactoredPolicy, GaussianPolicy, make_policy
 
 
 def test_initialisation_is_reproducible(policy):
@@ -36,7 +36,26 @@ def test_policy_that_fits_the_spaces():
     box = spaces.Box(-1, 1, (3,))
     assert isinstance(make_policy(box, spaces.Discrete(4)), CategoricalPolicy)
     assert isinstance(make_policy(box, spaces.Box(-1, 1, (2,))), GaussianPolicy)
-    with pytest.raises(FamilyError, match="MultiBinary"):
-        make_policy(box, spaces.MultiBinary(3))
+    assert isinstance(make_policy(box, spaces.MultiBinary(3)), FactoredPolicy)
     with pytest.raises(FamilyError, match="FlattenObservation"):
         make_policy(spaces.Box(0, 1, (3, 3)), spaces.Discrete(2))
+
+
+def test_several_choices_share_the_networks_outputs():
+    """Each head's probabilities are the softmax of its own outputs, in the order of the action space."""
+    policy = make_policy(spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([3, 2]), hidden_sizes=(4,))
+    theta = policy.initialise(Key.from_seed(1))
+    rows = torch.randn(2, 5, 2, dtype=torch.float64)
+    params = {name: value.expand(2, *value.shape) for name, value in theta.items()}
+    outputs = policy.network(params, rows)
+    distribution, _ = policy.act(params, rows)
+    p = torch.softmax(distribution.logits, -1)
+    torch.testing.assert_close(p[..., 0, :], torch.softmax(outputs[..., :3], -1))
+    torch.testing.assert_close(p[..., 1, :2], torch.softmax(outputs[..., 3:], -1))
+    assert float(p[..., 1, 2].max()) == 0
+
+
+def test_actions_without_a_distribution_are_refused():
+    mixed = spaces.Tuple([spaces.Discrete(2), spaces.Box(-1, 1, (2,))])
+    with pytest.raises(FamilyError, match="is not supported: expected Discrete, MultiDiscrete, MultiBinary, a Tuple"):
+        make_policy(spaces.Box(-1, 1, (2,)), mixed)

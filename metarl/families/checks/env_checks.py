@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 
 from metarl.families.checks.trajectories import TOLERANCE, actions_for, difference
 from metarl.families.checks.under_test import DRAWN, CheckFailed, CheckSkipped, UnderTest, same
@@ -41,6 +42,8 @@ def sb3_checker(under_test: UnderTest) -> str:
         from stable_baselines3.common.env_checker import check_env
     except ImportError:
         raise CheckSkipped("stable-baselines3 is not installed") from None
+    if isinstance(under_test.family.action_space, spaces.Tuple):
+        raise CheckSkipped("Stable-Baselines3 has no actions in tuples")
     with under_test.env(under_test.task(0)) as env:
         # The checker asks goal environments for their dictionaries of goals, which a family has flattened.
         checked = _WithoutGoals(env) if hasattr(env.unwrapped, "compute_reward") else env
@@ -237,6 +240,13 @@ def batch(under_test: UnderTest) -> str:
     return "make and make_vec agree"
 
 
+def _batch(actions: list[Any]) -> Any:
+    """Actions of several sub-environments as one; those of a Tuple part by part."""
+    if isinstance(actions[0], tuple):
+        return tuple(np.stack(part) for part in zip(*actions, strict=True))
+    return np.stack(actions)
+
+
 def _compare_envs(under_test: UnderTest, vector: Any, env_tasks: list[Task], seeds: list[int], method: str) -> None:
     family, steps = under_test.family, min(under_test.family.horizon, 100) + 3
     singles = [family.make(task) for task in env_tasks]
@@ -253,7 +263,7 @@ def _compare_envs(under_test: UnderTest, vector: Any, env_tasks: list[Task], see
         for env_index, env in enumerate(singles):
             agree(env_index, 0, env.reset(seed=seeds[env_index])[0], observations[env_index], "observation")
         for step in range(steps):
-            observations, rewards, terminated, truncated, _ = vector.step(np.stack([a[step] for a in actions]))
+            observations, rewards, terminated, truncated, _ = vector.step(_batch([a[step] for a in actions]))
             for env_index, env in enumerate(singles):
                 single = env.step(actions[env_index][step])
                 pairs = zip(single[:4], (observations, rewards, terminated, truncated), strict=True)

@@ -13,8 +13,11 @@ import numpy as np
 from gymnasium import spaces
 
 from metarl.core.errors import FamilyError
+from metarl.families.analytic import AnalyticFamily
 from metarl.families.checks.under_test import DRAWN, CheckFailed, UnderTest, same
 from metarl.families.tasks import number_of_tasks, parse_task, task_at, task_to_json
+from metarl.networks.actions import SUPPORTED, is_supported
+from metarl.networks.spaces import is_flat, is_image
 
 
 def declaration(under_test: UnderTest) -> str:
@@ -31,13 +34,15 @@ def declaration(under_test: UnderTest) -> str:
     if not isinstance(family.name, str) or not family.name:
         raise CheckFailed(f"name = {family.name!r}", "give the family a name")
     observed = family.observation_space
-    if not (isinstance(observed, spaces.Box) and len(observed.shape) == 1):
+    # Analytic families step all environments as one batch of vectors.
+    if not (is_flat(observed) or (is_image(observed) and not isinstance(family, AnalyticFamily))):
         raise CheckFailed(
-            f"observation_space = {observed}", "make it a flat Box; gymnasium.wrappers.FlattenObservation"
+            f"observation_space = {observed}",
+            "make it a flat Box, or an image of uint8; gymnasium.wrappers.FlattenObservation",
         )
     actions = family.action_space
-    if not (isinstance(actions, spaces.Discrete) or (isinstance(actions, spaces.Box) and len(actions.shape) == 1)):
-        raise CheckFailed(f"action_space = {actions}", "make it a Discrete or a flat Box, in a wrapper")
+    if not is_supported(actions):
+        raise CheckFailed(f"action_space = {actions}", f"make it {SUPPORTED}, in a wrapper")
     anew: Any = getattr(family, "rebuilt_for", ())
     names = (f"{name} (by the constructor)" if name in anew else name for name in family.task_space.spaces)
     return f"parameters {', '.join(names)}; horizon {family.horizon}"

@@ -1,13 +1,12 @@
-"""Families that installed packages declare, and the ids of those that ship. Imports no family.
+"""Families that installed packages declare, and the ids of those that ship.
 
-It runs while Gymnasium is imported for the first time, possibly by another module of this room.
+It is loaded while Gymnasium is imported for the first time, possibly by another module of this room. So it imports no
+other module of the room, and Gymnasium only where it is needed.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
-
-import gymnasium
 
 GROUP = "metarl.families"
 """Group of entry points."""
@@ -36,6 +35,8 @@ def family_id(attribute: str) -> str:
 
 def register_shipped() -> None:
     """Register all families that ship. Loads none of them."""
+    import gymnasium
+
     for name, entry in registered().items():
         env_id = family_id(entry.attr)
         if entry.module.partition(".")[0] == SHIPPED and env_id not in gymnasium.registry:

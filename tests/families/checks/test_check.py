@@ -84,7 +84,7 @@ class Silent(Grid):
 
 class Joystick(Grid):
     observation_space = spaces.Box(0, 1, (2,))
-    action_space = spaces.MultiDiscrete([2, 3])
+    action_space = spaces.Dict({"x": spaces.Discrete(2)})
 
 
 class Unmade(Slides):
@@ -104,7 +104,7 @@ SIZE = spaces.Dict({"size": spaces.Discrete(3)})
         (lambda: declare_family("Pendulm-v1", SIZE), "'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you "),
         (lambda: declare_family(Silent, SIZE, horizon=3),
          "family 'Silent': its constructor raised NotImplementedError without a message"),
-        (lambda: declare_family(Joystick, SIZE, horizon=3), "action_space = MultiDiscrete([2 3])"),
+        (lambda: declare_family(Joystick, SIZE, horizon=3), "action_space = Dict('x': Discrete(2))"),
         (Unmade, "no environment for {'drift': 0."),
     ],
 )  # fmt: skip

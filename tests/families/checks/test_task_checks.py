@@ -13,7 +13,7 @@ class NoHorizon(Slides):
 
 
 class ImageObservations(Slides):
-    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    observation_space = spaces.Box(0, 1, (8, 8, 3), np.float32)
 
 
 class TasksOutside(Slides):

@@ -50,3 +50,10 @@ def test_gymnasiums_checker_accepts(env_id):
     env = gymnasium.make(env_id)
     check_env(env.unwrapped, skip_render_check=True)
     env.close()
+
+
+def test_whatever_imports_gymnasium_first():
+    """Also a module of the room itself, which is not finished when Gymnasium is."""
+    for module in ("installed", "register", "task_env", "task_vector_env"):
+        code = f"import metarl.families.ids.{module}, gymnasium; print('metarl/Navigation2D-v0' in gymnasium.registry)"
+        assert run(code) == ["True"]
