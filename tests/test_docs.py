@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metarl.config.registry import ALGORITHMS
 from tests.helpers.cli import metarl as command_line
 from tests.helpers.fewshot import fewshot, write_archives
 
@@ -171,6 +172,18 @@ def test_the_demonstration_runs(tmp_path):
     for name in ("adaptation.png", "trajectories.png"):
         assert (tmp_path / "demo" / name).stat().st_size > 5000
     assert (tmp_path / "demo" / "trained.json").exists()
+
+
+def test_the_trainings_in_the_table_of_methods_are_valid(monkeypatch):
+    table = (ROOT / "README.md").read_text().partition("## Methods")[2].partition("\n\nThe options")[0]
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| ")]
+    lines = [line for row in rows[1:] for line in re.findall(r"`([^`]*)`", row[1])]
+    trained = []
+    monkeypatch.setattr("metarl.cli.run_training", lambda kind, algorithm, *rest: trained.append(algorithm) or 0)
+    for line in lines:
+        code, _, err = command_line(f"train {line} --run-dir runs/x")
+        assert (code, err) == (0, ""), line
+    assert set(trained) == set(ALGORITHMS)
 
 
 def test_a_family_in_fifteen_lines():
