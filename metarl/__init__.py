@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metarl.families.ids.register import register_family as register_family
     from metarl.families.registry import load_family as load_family
     from metarl.memory_agent import MemoryAgent as MemoryAgent
+    from metarl.tune_api import tune as tune
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ __getattr__, __dir__, _names = lazy_door(
         "metarl.families.ids.register": ("register_family",),
         "metarl.families.registry": ("load_family",),
         "metarl.memory_agent": ("MemoryAgent",),
+        "metarl.tune_api": ("tune",),
     },
 )
 __all__ = ["__version__", *_names]

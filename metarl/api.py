@@ -38,7 +38,7 @@ _families_of_runs: dict[Path, TaskFamily] = {}
 
 
 @contextmanager
-def _found(family: str | TaskFamily | None, run: Path | None = None) -> Iterator[str | None]:
+def found_family(family: str | TaskFamily | None, run: Path | None = None) -> Iterator[str | None]:
     """Yield the name of a family, and None if the run's configuration names it; errors are in Python's words."""
     if family is None and run is not None:
         family = _families_of_runs.get(run.resolve())
@@ -104,28 +104,49 @@ def train(
     if config is not None and (variant is not None or family is not None):
         raise ConfigError("config and family or variant were both given; expected one or the other")
     run, family = Path(run_dir), (family or "navigation2d") if config is None else config.family
-    with _found(family) as name:
+    with found_family(family) as name:
         assert name is not None
-        if config is None:
-            base = default_config(algorithm, name, variant or getattr(family, "variant", None))
-        else:
-            # Values from Python may be numbers of NumPy, which config.toml cannot hold.
-            base = replace(config, family=name)
-            base = from_mapping(base, to_mapping(base), "config")
-        if "episodes" in options and "samples_per_step" not in options:
-            base = replace(base, samples_per_step=None)
-        base = from_mapping(base, options, "train")
-        base = replace(base, policy=replace(base.policy, network=network_name(base.policy.network)))
+        base = configured(algorithm, name, variant or getattr(family, "variant", None), config, options, "train")
         if isinstance(family, TaskFamily) and has_no_name(name):
             _families_of_runs[run.resolve()] = family
         else:
             _families_of_runs.pop(run.resolve(), None)
         outcome = train_into(algorithm, base, run, report=report)
-    if outcome.signal == signal.SIGINT:
-        raise KeyboardInterrupt
-    if outcome.signal is not None:
-        raise SystemExit(128 + outcome.signal)
+    raise_signal(outcome.signal)
     return run
+
+
+def configured(
+    algorithm: str, family: str, variant: str | None, config: TrainConfig | None, options: Mapping[str, Any], where: str
+) -> TrainConfig:
+    """The configuration of a call from Python: a given one, or preset or defaults, with options replaced.
+
+    Args:
+        algorithm: Name of the outer update.
+        family: Name of the family.
+        variant: Variant of the family.
+        config: The configuration to start from, in place of preset or defaults.
+        options: Options that replace its own.
+        where: Start of error messages.
+    """
+    if config is None:
+        base = default_config(algorithm, family, variant)
+    else:
+        # Values from Python may be numbers of NumPy, which config.toml cannot hold.
+        base = replace(config, family=family)
+        base = from_mapping(base, to_mapping(base), "config")
+    if "episodes" in options and "samples_per_step" not in options:
+        base = replace(base, samples_per_step=None)
+    found: TrainConfig = from_mapping(base, options, where)
+    return replace(found, policy=replace(found.policy, network=network_name(found.policy.network)))
+
+
+def raise_signal(number: int | None) -> None:
+    """Raise what a signal raises elsewhere in Python; None raises nothing."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number is not None:
+        raise SystemExit(128 + number)
 
 
 def resume(
@@ -167,7 +188,7 @@ def resume(
         2
     """
     run = Path(run_dir)
-    with _found(family, run) as name:
+    with found_family(family, run) as name:
         return resume_run(
             run, kind=kind, family=name, iterations=whole_number("iterations", iterations),
             extend_schedule=extend_schedule, accept_numerics=accept_numerics, report=report,
@@ -252,7 +273,7 @@ def evaluate(
         (2, [0, 200])
     """
     run = Path(run_dir) if isinstance(run_dir, Path | str) else None
-    with _found(family, run) as name:
+    with found_family(family, run) as name:
         given = None if isinstance(split, str | Path) else _listed(split)
         values = {
             "family": name, "variant": variant or getattr(family, "variant", None), "tasks": tasks,

@@ -24,8 +24,7 @@ from metarl.config.commands import (
 )
 from metarl.config.protocols import find_protocol
 from metarl.config.registry import ALGORITHMS, REINFORCEMENT_LEARNING, find_algorithm
-from metarl.config.run import option_name
-from metarl.config.toml import load_preset, preset_or_default, presets
+from metarl.config.toml import presets
 from metarl.config.validation import check_least, check_rates, json_object, json_value
 from metarl.console import (
     Commands,
@@ -43,6 +42,8 @@ from metarl.console import (
     show_evaluation,
 )
 from metarl.core.errors import ConfigError, FamilyError, RunError
+from metarl.given_options import default_of, named_family, value_given
+from metarl.tune_command import tune_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,8 +71,8 @@ def _train(arguments: list[str]) -> int:
     algorithm, rest = arguments[0], arguments[1:]
     found = find_algorithm(algorithm)
     asks_help = any(argument in ("-h", "--help", "--help-all") for argument in rest)
-    default, chosen = _default_config(algorithm, rest, asks_help)
-    if _value_of(rest, "--episodes") is not None:
+    default, chosen = default_of(algorithm, rest, asks_help)
+    if value_given(rest, "--episodes") is not None:
         default = replace(default, samples_per_step=None)  # one budget replaces the other
     if asks_help and "--help-all" not in rest:
         from metarl.short_help import short_help
@@ -84,50 +85,8 @@ def _train(arguments: list[str]) -> int:
         f"algorithm, family and variant applies where there is one: {', '.join(presets())}."
     )
     where, config = parse_training(rest, f"metarl train {algorithm}", explanation, RunOptions(), default)
-    from metarl.families.registry import family_name, family_variants, load_family
-    from metarl.networks.factory import network_name
-
-    # A run names modules, not files.
-    policy = replace(config.policy, network=network_name(config.policy.network))
-    config = replace(config, family=family_name(config.family), policy=policy)
-    if config.variant is None:
-        variants = family_variants(config.family)
-        config = replace(config, variant=variants[0] if variants else None)
-    load_family(config.family, config.variant).close()  # reports an unknown variant before torch is loaded
+    config = named_family(config)
     return run_training(REINFORCEMENT_LEARNING, algorithm, config, where)
-
-
-def _default_config(algorithm: str, arguments: list[str], asks_help: bool) -> tuple[Any, str]:
-    """The configuration whose options the command line overrides: --config, or the preset of --family and --variant."""
-    given = {name: _value_of(arguments, option_name(name)) for name in ("config", "family", "variant")}
-    if given["config"] is not None:
-        config, place = load_preset(algorithm, given["config"])
-        if given["family"] not in (None, config.family):
-            config = replace(config, variant=None)  # another family has other variants
-        return config, place
-    family = given["family"] or "navigation2d"
-    variant = given["variant"]
-    if variant in (None, "None"):
-        variant = None
-        if not asks_help:
-            from metarl.families.registry import family_name, family_variants
-
-            family = family_name(family)
-            variants = family_variants(family)
-            variant = variants[0] if variants else None
-    return preset_or_default(algorithm, family, variant)
-
-
-def _value_of(arguments: list[str], option: str) -> str | None:
-    """The last value of an option, as `--option value` or `--option=value`, before the arguments are parsed."""
-    value = None
-    for i, argument in enumerate(arguments):
-        spelled = argument.replace("_", "-")
-        if spelled == option and i + 1 < len(arguments):
-            value = arguments[i + 1]
-        elif spelled.startswith(option + "="):
-            value = argument.partition("=")[2]
-    return value
 
 
 def _resume(arguments: list[str]) -> int:
@@ -384,6 +343,7 @@ def _worth(arguments: list[str]) -> int:
 
 COMMANDS: Commands = {
     "train": (_train, "meta-train into a new run directory"),
+    "tune": (tune_command, "search options on meta-validation tasks; the result is a preset"),
     "resume": (_resume, "go on with a run, exactly"),
     "evaluate": (_evaluate, "adaptation curve on held-out tasks"),
     "compare": (_compare, "adaptation curves of several runs, with statistics"),

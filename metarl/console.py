@@ -163,17 +163,27 @@ def _rank() -> str:
 
 
 def parse_training(arguments: list[str], program: str, explanation: str, where: Any, default: Any) -> tuple[Any, Any]:
-    """Parse the arguments of a training.
+    """Parse the arguments of a training, as `parse_with_config`, with a run directory among them."""
+    where, config = parse_with_config(arguments, program, explanation, where, default)
+    if where.run_dir is None:
+        raise ConfigError("--run-dir is missing; expected the run directory to create")
+    return where, config
+
+
+def parse_with_config(
+    arguments: list[str], program: str, explanation: str, where: Any, default: Any
+) -> tuple[Any, Any]:
+    """Parse the options of a command and of a configuration.
 
     Args:
         arguments: The arguments.
         program: Name of the program and command.
         explanation: Text for `--help`.
-        where: Default run directory and seeds.
+        where: Options of the command, with their defaults.
         default: Default configuration.
 
     Returns:
-        Run directory and seeds, and the validated configuration.
+        The options of the command, and the validated configuration.
 
     Raises:
         ConfigError: The arguments are invalid.
@@ -191,8 +201,6 @@ def parse_training(arguments: list[str], program: str, explanation: str, where: 
     Command.__doc__ = explanation
     options = parse(Command, arguments, program, default=Command(where, default))
     validate(options.what)
-    if options.where.run_dir is None:
-        raise ConfigError("--run-dir is missing; expected the run directory to create")
     return options.where, options.what
 
 

@@ -33,11 +33,38 @@ COMMON = (
 )
 """Options in the short help, in its order, where an algorithm has them."""
 
+COMMON_OF_TUNE = (
+    "study_dir",
+    "search",
+    "space",
+    "trials",
+    "seeds",
+    "sampler",
+    "prune",
+    "out",
+    "json",
+    "family",
+    "variant",
+    "config",
+    "iterations",
+    "checkpoint_every",
+    "validation_tasks",
+    "seed",
+)
+"""The same for `metarl tune`."""
+
 WIDTH = 100
 """Columns of the text."""
 
 
-def short_help(program: str, summary: str, origin: str, *options: Any) -> str:
+def short_help(
+    program: str,
+    summary: str,
+    origin: str,
+    *options: Any,
+    usage: str = "--run-dir RUN [OPTIONS]",
+    common: tuple[str, ...] = COMMON,
+) -> str:
     """Help text with the common options, their defaults, and where the others are.
 
     Args:
@@ -45,17 +72,19 @@ def short_help(program: str, summary: str, origin: str, *options: Any) -> str:
         summary: One line about the command.
         origin: Where the defaults come from.
         *options: Dataclasses of options, with their defaults as values.
+        usage: Arguments in the first line.
+        common: Options in the text, in its order.
     """
     found = {name: (part, name) for part in options for name in fields_of(type(part))}
     lines = [
-        f"usage: {program} --run-dir RUN [OPTIONS]",
+        f"usage: {program} {usage}",
         "",
         summary,
         "",
         f"common options, with the defaults of {origin}:",
     ]
     unused = {name for part in options if isinstance(part, RunConfig) for name in part.unused()}
-    listed = [name for name in COMMON if name in found and name not in unused]
+    listed = [name for name in common if name in found and name not in unused]
     for name in listed:
         part, key = found[name]
         value = value_of(part, key)

@@ -27,6 +27,11 @@ SMALLER_COMMANDS = [
     (r"(metarl train .*)$", r"\1 --meta-batch-size 2"),
     (r"(metarl train rl2 .*)--episodes 2", r"\1--episodes 4"),  # a trial for each minibatch
     (r"(metarl reproduce .*)--seeds [\d ]+", r"\1--seeds 1 --iterations 1 "),
+    (r"(metarl tune .*)--iterations \d+ --checkpoint-every \d+", r"\1--iterations 1"),
+    (r"(metarl tune (?:(?!--iterations).)*)$", r"\1 --iterations 1"),
+    (r"(metarl tune .*)--trials \d+", r"\1--trials 2"),
+    (r"(metarl tune .*)--workers \d+", r"\1"),
+    (r"(metarl tune .*)$", r"\1 --seeds 7 --meta-batch-size 2 --episodes 2 --validation-tasks 1"),
     (r"(metarl resume .*)--iterations \d+", r"\1--iterations 2"),
     (r"(metarl worth .*)$", r"\1 --iterations 1 --tasks 3 --episodes 2"),
     (r"(metarl (?:evaluate|compare|report) .*)--tasks \d+", r"\1--tasks 3"),
@@ -69,6 +74,7 @@ NEEDED = {
     "trials.md": ("sb3_contrib", "sb3"),
     "report.md": ("plotly", "report"),
     "deployment.md": ("onnxruntime", "export"),
+    "tuning.md": ("optuna", "tune"),
 }
 """Packages that pages need, and the extras that install them."""
 

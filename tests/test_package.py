@@ -61,6 +61,7 @@ def test_contents_of_the_wheel(wheel):
         "metarl/py.typed",
         "metarl/config/presets/finn17-navigation2d.toml",
         "metarl/report/templates/report.html",
+        "metarl/tuning/spaces/maml.toml",
         "metarl_envs/navigation2d.py",
     ):
         assert name in names

@@ -4,7 +4,7 @@ For each family and method the outer rate (geometric grid, factor 3) and then th
 searched on meta-validation tasks with a seed of their own. Each grid is extended until its best rate is inside; every
 trial is measured at its own best test-time rate. The three best trials are repeated with two more seeds, and the best
 mean wins. The winner is trained with every seed of the table and evaluated on held-out tasks. Finished runs are used
-again, so a stopped table continues where it was.
+again, so a stopped table continues where it was. The trials of a search are a study of `metarl.tuning`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.results.finished_run import finished_run
 from benchmarks.results.methods import ESTIMATORS, METHODS, SUITES, Method, Suite, methods_on
 from metarl.api import evaluate
 from metarl.config.run import TrainConfig
-from metarl.config.toml import to_mapping
+from metarl.config.toml import flat_mapping, to_mapping
 from metarl.console import parse
 from metarl.core.errors import ConfigError, Divergence, nearest
 from metarl.core.numbers import finite_list, write_json
@@ -32,9 +32,13 @@ from metarl.evaluation.comparison import VALIDATION_EPISODES, VALIDATION_TASKS, 
 from metarl.evaluation.comparison import Method as ComparedMethod
 from metarl.evaluation.plots import plot_comparison
 from metarl.runs.directory import read_metrics
+from metarl.runs.manifest import NUMERICS
+from metarl.tuning import Points, Range
+from metarl.tuning.space import Space
 
 VALIDATION_SEED = 1000
 FINALISTS = 3
+SEARCH = "search"
 STEPS = 3
 TRIALS = 5
 """Most trials of a grid; the table names the searches that end at the edge."""
@@ -114,11 +118,8 @@ def tuned(place: Path, method: Method, suite: Suite, most: int, score: Score = p
     """
     first, *further = suite.tuning_seeds
     known: dict[tuple[float, float], float] = {}
-    trainings = 0
 
     def trial(outer: float, inner: float, seed: int) -> float:
-        nonlocal trainings
-        trainings += 1
         try:
             run = trained(place, method, suite, (outer, inner), seed)
             found = score(run, method.configuration(suite, outer, inner))
@@ -127,12 +128,13 @@ def tuned(place: Path, method: Method, suite: Suite, most: int, score: Score = p
         print(f"{place.name}: outer {outer:.3g}, inner {inner:.3g}, seed {seed}: {found:.2f}", flush=True)
         return found
 
+    inner = suite.inner_lr * method.inner_factor
+    points = searched(place, method, suite, inner, lambda values: trial(values["outer"], values["inner"], first))
+
     def performance(outer: float, inner: float) -> float:
-        if (outer, inner) not in known:
-            known[outer, inner] = trial(outer, inner, first)
+        known[outer, inner] = points({"outer": outer, "inner": inner})
         return known[outer, inner]
 
-    inner = suite.inner_lr * method.inner_factor
     outer, outer_tried = choose_rate(lambda rate: performance(rate, inner), method.outer_start, factor=3.0, most=most)
     tried = {"outer": outer_tried}
     if suite.tunes_inner_lr and not method.learns_rate_at_test_time:
@@ -142,15 +144,37 @@ def tuned(place: Path, method: Method, suite: Suite, most: int, score: Score = p
         name: dict(zip((f"{rate:.4g}" for rate in of), finite_list(of.values()), strict=True))
         for name, of in tried.items()
     }
+    trainings = len(known)
     if further:
         finalists = sorted(known, key=lambda rates: known[rates])[-FINALISTS:]
         means = {
             rates: float(np.mean([known[rates], *(trial(*rates, seed) for seed in further)])) for rates in finalists
         }
         outer, inner = max(means, key=lambda rates: means[rates])
+        trainings += len(further) * len(finalists)
         trials["finals"] = dict(zip((f"{o:.4g}, {i:.4g}" for o, i in means), finite_list(means.values()), strict=True))
     at_edge = [name for name, of in tried.items() if best[name] in (min(of), max(of))]
     return Tuned(outer, inner, trials, trainings, at_edge)
+
+
+def searched(
+    place: Path, method: Method, suite: Suite, inner: float, score: Callable[[dict[str, float]], float]
+) -> Points:
+    """The trials of a search with one seed: each point is scored once, also where a stopped table goes on.
+
+    Args:
+        place: Folder of the method.
+        method: The method.
+        suite: The suite.
+        inner: Start of the search for the inner rate.
+        score: Score of a point.
+    """
+    start = {"outer": method.outer_start, "inner": inner}
+    # Wider than any grid that starts there gets.
+    space: Space = {name: Range(rate * 1e-6, rate * 1e6, log=True) for name, rate in start.items()}
+    config = flat_mapping(replace(method.configuration(suite, method.outer_start, inner), seed=suite.tuning_seeds[0]))
+    facts = {"method": method.algorithm, **config, "numerics": NUMERICS, "validation seed": VALIDATION_SEED}
+    return Points(place / SEARCH, space, facts, score)
 
 
 def table_of(suite: Suite, methods: Mapping[str, Method], options: Options, out: Path) -> dict[str, Any]:

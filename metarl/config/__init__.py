@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from metarl.config.commands import RunOptions as RunOptions
     from metarl.config.commands import RunsOptions as RunsOptions
     from metarl.config.commands import TasksOptions as TasksOptions
+    from metarl.config.commands import TuneOptions as TuneOptions
     from metarl.config.commands import WhereOptions as WhereOptions
     from metarl.config.commands import WorthOptions as WorthOptions
     from metarl.config.evaluation import Evaluation as Evaluation
@@ -108,6 +109,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "RunOptions",
             "RunsOptions",
             "TasksOptions",
+            "TuneOptions",
             "WhereOptions",
             "WorthOptions",
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -35,6 +35,34 @@ class RunOptions(WhereOptions):
 
     config: str | None = None
     """A shipped preset or a TOML file; by default the preset of algorithm, family and variant."""
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """Study and search of `metarl tune`."""
+
+    study_dir: Path | None = None
+    """Directory of the study (required); the same command goes on with the study that it holds."""
+    search: tuple[str, ...] = ()
+    """What to search, as OPTION=LOW:HIGH, OPTION=log:LOW:HIGH or OPTION=A,B,C; by default the shipped space."""
+    space: Path | None = None
+    """TOML file of what to search; --search replaces its entries."""
+    trials: int | None = None
+    """Trials in total (default: 30, or all combinations of a grid)."""
+    seeds: tuple[int, ...] = (1000, 1001, 1002)
+    """Training seeds of every trial; train the result with others."""
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    """How trials are chosen; --seed governs it. A grid takes every combination of listed values."""
+    prune: bool = True
+    """End a trial whose score at a checkpoint is below the median of the other trials there."""
+    out: Path | None = None
+    """Preset file for the best options (default: STUDY_DIR/preset.toml)."""
+    json: Path | None = None
+    """File for all trials (default: STUDY_DIR/table.json)."""
+    threads: int | None = None
+    """Threads of torch in each process."""
+    config: str | None = None
+    """A shipped preset or a TOML file to search around; by default the preset of algorithm, family and variant."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from metarl.runs.directory import kind_name as kind_name
     from metarl.runs.directory import read_config as read_config
     from metarl.runs.directory import read_metrics as read_metrics
+    from metarl.runs.durable import replace_file as replace_file
+    from metarl.runs.durable import writing as writing
     from metarl.runs.listing import RunStatus as RunStatus
     from metarl.runs.listing import run_status as run_status
     from metarl.runs.listing import run_statuses as run_statuses
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from metarl.runs.manifest import data_used as data_used
     from metarl.runs.manifest import list_checkpoints as list_checkpoints
     from metarl.runs.manifest import read_manifest as read_manifest
+    from metarl.runs.manifest import scores_of as scores_of
     from metarl.runs.policy_files import SavedPolicy as SavedPolicy
     from metarl.runs.policy_files import read_policy as read_policy
     from metarl.runs.policy_files import write_policy as write_policy
@@ -62,6 +65,10 @@ __getattr__, __dir__, __all__ = lazy_door(
             "read_config",
             "read_metrics",
         ),
+        "metarl.runs.durable": (
+            "replace_file",
+            "writing",
+        ),
         "metarl.runs.listing": (
             "RunStatus",
             "run_status",
@@ -73,6 +80,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "data_used",
             "list_checkpoints",
             "read_manifest",
+            "scores_of",
         ),
         "metarl.runs.policy_files": (
             "SavedPolicy",

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from metarl.training.brief import BriefTraining as BriefTraining
     from metarl.training.loop import Outcome as Outcome
     from metarl.training.loop import Reporter as Reporter
+    from metarl.training.loop import Training as Training
     from metarl.training.progress import TrainingDisplay as TrainingDisplay
     from metarl.training.progress import evaluation_progress as evaluation_progress
     from metarl.training.progress import training_display as training_display
     from metarl.training.seeds import train_seeds as train_seeds
+    from metarl.training.signals import StopSignals as StopSignals
+    from metarl.training.start import opened as opened
     from metarl.training.start import resume as resume
     from metarl.training.start import train as train
 
@@ -30,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "metarl.training.loop": (
             "Outcome",
             "Reporter",
+            "Training",
         ),
         "metarl.training.progress": (
             "TrainingDisplay",
@@ -37,7 +41,9 @@ __getattr__, __dir__, __all__ = lazy_door(
             "training_display",
         ),
         "metarl.training.seeds": ("train_seeds",),
+        "metarl.training.signals": ("StopSignals",),
         "metarl.training.start": (
+            "opened",
             "resume",
             "train",
         ),

@@ -21,7 +21,7 @@ ROOM_ORDER = (
     ("runs",),
     ("sb3", "deployment"),
     ("training",),
-    ("evaluation",),
+    ("evaluation", "tuning"),
     ("report",),
     ("root",),
 )
