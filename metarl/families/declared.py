@@ -34,6 +34,13 @@ class _TaskHolder(gymnasium.Wrapper):
         self._render_mode = render_mode
         family.apply(self, task)
 
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step; a reward of NumPy becomes Python's number, since Stable-Baselines3 accepts no other."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if isinstance(reward, np.number):
+            reward = reward.item()
+        return observation, reward, terminated, truncated, info
+
     def rebuild(self, task: Task) -> None:
         self.env.close()
         self.env = self.family.build(task, self._render_mode)

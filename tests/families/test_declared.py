@@ -145,3 +145,32 @@ def test_an_environment_that_cannot_be_built_is_said():
     family = declare_family(broken, spaces.Dict({"k": spaces.Discrete(2)}), horizon=3)
     with pytest.raises(FamilyError, match="OSError: no such robot"):
         _ = family.observation_space
+
+
+def test_a_reward_of_numpy_becomes_a_number():
+    """Stable-Baselines3 accepts no other; an array, which is no reward, stays what it is."""
+
+    class Pays(gymnasium.Env):
+        observation_space, action_space = spaces.Box(-1, 1, (1,)), spaces.Discrete(2)
+
+        def __init__(self, pay=1.0, kind=np.float32):
+            self.pay, self.kind = pay, kind
+
+        def reset(self, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            return np.zeros(1, np.float32), self.kind(self.pay), False, False, {}
+
+    def reward(kind):
+        family = declare_family(
+            lambda pay: Pays(pay, kind), spaces.Dict({"pay": spaces.Box(0.0, 1.0, ())}), horizon=2, name="pays"
+        )
+        env = family.make({"pay": np.float32(0.5)})
+        env.reset(seed=1)
+        return env.step(0)[1]
+
+    assert [type(reward(kind)) for kind in (np.float32, np.float64, float)] == [float] * 3
+    assert reward(np.float32) == 0.5
+    assert type(reward(lambda value: np.array([value]))) is np.ndarray
