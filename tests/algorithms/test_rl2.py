@@ -211,11 +211,14 @@ def test_minibatches_share_out_the_trials_and_gradients_are_clipped(monkeypatch)
 
 
 def test_memory_solves_what_no_policy_without_memory_can(tmp_path):
-    """The last action has to repeat a cue that only the first observation shows: 0 without memory, 1 with it."""
+    """The last action has to repeat a cue that only the first observation shows: 0 without memory, 1 with it.
+
+    At this rate eight of eight seeds solve it; at 0.01 one of them did not, and which one hung on the processor.
+    """
     shared = {"family": "tests.helpers.families:Cue", "validation_tasks": 0, "checkpoint_every": 1000}
     config = Rl2Config(
-        **shared, iterations=60, meta_batch_size=16, episodes=8, inner=InnerConfig(steps=0),
-        policy=MemoryPolicyConfig(memory_size=16, hidden_sizes=(16,)), adam=AdamConfig(lr=0.01, decay="none"),
+        **shared, iterations=120, meta_batch_size=16, episodes=8, inner=InnerConfig(steps=0),
+        policy=MemoryPolicyConfig(memory_size=16, hidden_sizes=(16,)), adam=AdamConfig(lr=0.005, decay="none"),
         ppo=PpoConfig(minibatches=2, clip=0.2),
     )  # fmt: skip
     train("rl2", config, tmp_path / "memory")

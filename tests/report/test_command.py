@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from metarl.cli import _default_config
 from metarl.config.algorithms import MamlTrpoConfig, PretrainConfig
 from metarl.config.commands import RunOptions
 from metarl.config.memory import Rl2Config
@@ -13,6 +12,7 @@ from metarl.config.sb3 import ReptileSb3Config
 from metarl.config.toml import preset_or_default
 from metarl.console import parse_training
 from metarl.families.registry import family_variants
+from metarl.given_options import default_of
 from metarl.report.command import changed_options, command_of
 
 NAVIGATION = {"family": "navigation2d", "variant": "finn17"}
@@ -40,7 +40,7 @@ def test_the_command_makes_the_same_configuration(case):
     config = replace(config, seed=5)
     words = shlex.split(command_of(algorithm, config, [5], [Path("runs/one")]))
     assert words[:3] == ["metarl", "train", algorithm]
-    default, _ = _default_config(algorithm, words[3:], False)
+    default, _ = default_of(algorithm, words[3:], False)
     if "--episodes" in words:
         default = replace(default, samples_per_step=None)
     where, parsed = parse_training(words[3:], "metarl train", "", RunOptions(), default)
