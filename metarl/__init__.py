@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metarl.api import resume as resume
     from metarl.api import train as train
     from metarl.api import worth as worth
+    from metarl.callbacks.callback import Callback as Callback
     from metarl.config.algorithms import MamlTrpoConfig as MamlTrpoConfig
     from metarl.core.errors import MetarlError as MetarlError
     from metarl.families.analytic import AnalyticFamily as AnalyticFamily
@@ -37,6 +38,7 @@ __getattr__, __dir__, _names = lazy_door(
     {
         "metarl.agent": ("Agent", "load"),
         "metarl.api": ("evaluate", "resume", "train", "worth"),
+        "metarl.callbacks.callback": ("Callback",),
         "metarl.config.algorithms": ("MamlTrpoConfig",),
         "metarl.core.errors": ("MetarlError",),
         "metarl.families.analytic": ("AnalyticFamily",),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from metarl.adaptation.gradient import gradient_adapter
 from metarl.adaptation.memory import MemoryAdapter
 from metarl.adaptation.parameters import as_trained
 from metarl.config.memory import Rl2Config
-from metarl.config.run import TrainConfig
+from metarl.config.run import RunConfig, TrainConfig, at_iteration
 from metarl.config.validation import check_least, check_rates
 from metarl.core.errors import FamilyError, in_python_words
 from metarl.core.machine import DTYPES
@@ -333,6 +334,24 @@ def _no_envs(tasks: Any) -> Any:
     raise AssertionError("unreachable: recorded episodes need no environments")
 
 
+def agent_of(config: RunConfig, theta: Params, manifest: Mapping[str, Any], where: str) -> Agent | MemoryAgent:
+    """An agent with the parameters of a training.
+
+    Args:
+        config: The configuration of the run.
+        theta: The parameters; the agent keeps them.
+        manifest: Entries of a checkpoint's manifest: iteration, spaces, horizon.
+        where: Start of error messages.
+    """
+    if isinstance(config, Rl2Config):
+        policy = memory_policy(config, *spaces_from(manifest["spaces"]))
+        return MemoryAgent(config, as_trained(MemoryAdapter(), policy, theta, where), manifest["spaces"])
+    assert isinstance(config, TrainConfig)
+    now = at_iteration(replace(config, device="cpu"), manifest["iteration"])
+    params = fitted_params(now, manifest["spaces"], theta, where)
+    return Agent(now, params, manifest["spaces"], manifest["horizon"])
+
+
 def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgent:
     """Load an agent from a run directory or from a file; `Agent` and `MemoryAgent` have examples.
 
@@ -349,8 +368,7 @@ def load(path: Path | str, checkpoint: str | int = "last") -> Agent | MemoryAgen
     place, checkpoint = Path(path), str(checkpoint)
     if place.is_dir() and isinstance(config := read_config(place)[1], Rl2Config):
         state, manifest = load_selected(place, checkpoint)
-        policy = memory_policy(config, *spaces_from(manifest["spaces"]))
-        return MemoryAgent(config, as_trained(MemoryAdapter(), policy, state["theta"], str(place)), manifest["spaces"])
+        return agent_of(config, state["theta"], manifest, str(place))
     saved = read_policy(path, checkpoint)
     with naming_network(place, saved.config.policy.network) if place.is_dir() else nullcontext():
         params = fitted_params(saved.config, saved.spaces, saved.params, str(path))

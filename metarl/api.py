@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metarl.agent import agent_of
+from metarl.callbacks.callback import Callback, Outcome
+from metarl.callbacks.dispatch import Callbacks
 from metarl.config.evaluation import FamilyEvaluation, Worth
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind, find_algorithm
 from metarl.config.run import TrainConfig
@@ -22,7 +25,7 @@ from metarl.families.family import TaskFamily
 from metarl.families.registry import family_variants, handed_over, has_no_name
 from metarl.families.tasks import number_of_tasks, task_at
 from metarl.networks.factory import network_name
-from metarl.training.loop import Outcome, Reporter
+from metarl.training.loop import Reporter
 from metarl.training.start import resume as resume_run
 from metarl.training.start import train as train_into
 
@@ -65,6 +68,7 @@ def train(
     variant: str | None = None,
     config: TrainConfig | None = None,
     report: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Path:
     """Meta-train into a new run directory.
@@ -79,6 +83,7 @@ def train(
         variant: Variant of the family (default: its first).
         config: Configuration to start from instead of the preset of algorithm, family and variant.
         report: Called with each iteration's record, a line of metrics.jsonl as a dictionary.
+        callbacks: Called at the start, after each iteration, after each checkpoint and at the end, in this order.
         **options: Options that replace those of the configuration, nested ones as `inner={"lr": 0.2}`. A budget in
             `episodes` also replaces a preset's `samples_per_step`.
 
@@ -86,6 +91,7 @@ def train(
         The run directory.
 
     Raises:
+        CallbackFault: A callback raised; the run is saved and can be resumed.
         ConfigError: An option is invalid.
         FamilyError: The family cannot be loaded.
         RunError: The directory cannot be used.
@@ -111,7 +117,7 @@ def train(
             _families_of_runs[run.resolve()] = family
         else:
             _families_of_runs.pop(run.resolve(), None)
-        outcome = train_into(algorithm, base, run, report=report)
+        outcome = train_into(algorithm, base, run, report=report, callbacks=Callbacks(callbacks, agent_of))
     raise_signal(outcome.signal)
     return run
 
@@ -158,8 +164,11 @@ def resume(
     extend_schedule: bool = False,
     accept_numerics: bool = False,
     report: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Resume a run from its newest intact checkpoint; the result is bitwise that of an uninterrupted run.
+
+    A run that early stopping or a callback ended is complete. It goes on only if `iterations` is given.
 
     Args:
         run_dir: The run.
@@ -169,11 +178,13 @@ def resume(
         extend_schedule: Whether training may continue past the end of a schedule, at its last value.
         accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
+        callbacks: Called at the start, after each iteration, after each checkpoint and at the end, in this order.
 
     Returns:
-        The last iteration, and the signal that stopped training, if any.
+        The last iteration, and the signal or the reason that stopped training, if any.
 
     Raises:
+        CallbackFault: A callback raised; the run is saved and can be resumed.
         ConfigError: An option is invalid.
         FamilyError: The family cannot be loaded.
         RunError: There is no such run, it is in use, or it cannot be resumed.
@@ -192,6 +203,7 @@ def resume(
         return resume_run(
             run, kind=kind, family=name, iterations=whole_number("iterations", iterations),
             extend_schedule=extend_schedule, accept_numerics=accept_numerics, report=report,
+            callbacks=Callbacks(callbacks, agent_of),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from metarl.callbacks.by_name import logging_to
 from metarl.config.commands import ResumeOptions
 from metarl.config.registry import ProblemKind
 from metarl.config.run import RunConfig, fields_of, option_name
@@ -216,6 +217,7 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
     Returns:
         The exit code.
     """
+    callbacks = logging_to(where.log)
     pin_threads(where.threads)
     if not (where.seeds or where.or_resume) and place_of_launch()[1] == 1:
         from metarl.runs.directory import check_free
@@ -237,6 +239,7 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
             at_once=where.seeds_at_once,
             log=_note,
             display=partial(training_display, config.iterations, kind),
+            callbacks=callbacks,
         )
         return max([_finished(kind, run, outcome) for run, outcome in runs], default=0)
     from metarl.training.start import train
@@ -244,13 +247,14 @@ def run_training(kind: ProblemKind, algorithm: str, config: RunConfig, where: An
     with training_display(config.iterations, kind) as report:
         outcome = train(
             algorithm, config, where.run_dir, kind=kind, or_resume=where.or_resume,
-            accept_numerics=where.accept_numerics, report=report,
+            accept_numerics=where.accept_numerics, report=report, callbacks=callbacks(),
         )  # fmt: skip
     return 0 if place_of_launch()[0] else _finished(kind, where.run_dir, outcome)
 
 
 def run_resumed(kind: ProblemKind, options: ResumeOptions) -> int:
     """Resume a run with a progress display; returns the exit code."""
+    callbacks = logging_to(options.log)
     pin_threads(options.threads)
     from metarl.runs.directory import read_config
 
@@ -268,6 +272,7 @@ def run_resumed(kind: ProblemKind, options: ResumeOptions) -> int:
             extend_schedule=options.extend_schedule,
             accept_numerics=options.accept_numerics,
             report=report,
+            callbacks=callbacks(),
         )
     return 0 if place_of_launch()[0] else _finished(kind, options.run, outcome)
 
@@ -284,6 +289,9 @@ def _finished(kind: ProblemKind, run: Path, outcome: Any) -> int:
         print(f"metarl: stopped by signal {outcome.signal} after iteration {outcome.iteration}, saved; "
               f"go on with: {kind.command} resume {run}", file=sys.stderr)  # fmt: skip
         return 128 + outcome.signal
+    if outcome.stopped is not None:
+        print(f"stopped after iteration {outcome.iteration}: {outcome.stopped}; "
+              f"go on with: {kind.command} resume {run} --iterations N")  # fmt: skip
     print(f"saved {run}/checkpoints/{outcome.iteration:08d}")
     return 0
 

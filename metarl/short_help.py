@@ -28,6 +28,8 @@ COMMON = (
     "seeds",
     "or_resume",
     "initialise_from",
+    "early_stop.patience",
+    "log",
     "workers",
     "device",
 )

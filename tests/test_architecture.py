@@ -23,6 +23,7 @@ SMALL = {
     "benchmarks/speed/__main__.py": "a program's start",
     "metarl/__main__.py": "a program's start",
     "metarl/core/timing.py": "used by every outer update, and depends on the ranks",
+    "metarl/training/early_stopping.py": "one decision, as a function of recorded scores alone",
     "metarl/training/signals.py": "signals are a concern of their own, for one seed and for several",
 }
 """Files below 40 lines, and why each stands by itself."""

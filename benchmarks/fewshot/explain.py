@@ -77,12 +77,15 @@ IN_A_PLANE = Quadratics(
 
 def initialisations(problem: Quadratics) -> dict[str, Params]:
     """The parameters that each of metarl's outer updates converges to."""
-    adam = AdamConfig(lr=0.05, decay="linear")
+    adam = AdamConfig(lr=0.05, schedule="linear")
     once = InnerConfig(lr=RATE)
     chosen: dict[str, tuple[Any, Any]] = {
-        "pre-training": (pretrain, PretrainConfig(inner=once, adam=adam)),
-        "MAML": (maml, MamlConfig(inner=once, adam=adam)),
-        "Reptile": (reptile, ReptileConfig(inner=InnerConfig(lr=RATE, steps=REPTILE_STEPS), adam=adam)),
+        "pre-training": (pretrain, PretrainConfig(inner=once, adam=adam, iterations=ITERATIONS)),
+        "MAML": (maml, MamlConfig(inner=once, adam=adam, iterations=ITERATIONS)),
+        "Reptile": (
+            reptile,
+            ReptileConfig(inner=InnerConfig(lr=RATE, steps=REPTILE_STEPS), adam=adam, iterations=ITERATIONS),
+        ),
     }
     found = {}
     for name, (algorithm, config) in chosen.items():

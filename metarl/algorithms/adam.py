@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl.config.algorithms import AdamConfig
+from metarl.config.schedules import ScheduleOptions, rate_factor
 from metarl.core.params import Params, State
 
 
@@ -82,11 +83,16 @@ def adam_step(
     return moved, AdamState(first, second, steps)
 
 
-def decayed(decay: str, progress: float) -> float:
+def scheduled(options: ScheduleOptions, progress: float, iterations: int) -> float:
     """Factor of a learning rate by its schedule.
 
     Args:
-        decay: "linear" for a linear decay to zero; any other value for a constant factor of one.
-        progress: Fraction of all iterations that are completed.
+        options: The schedule.
+        progress: Fraction of all iterations that are completed, as `meta_step` gets it.
+        iterations: The number of all iterations.
+
+    Example:
+        >>> scheduled(AdamConfig(), 0.25, 100)
+        0.75
     """
-    return 1.0 - progress if decay == "linear" else 1.0
+    return rate_factor(options, round(progress * iterations), iterations)

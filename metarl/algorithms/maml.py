@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import SampledProblem
-from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, scheduled
 from metarl.algorithms.meta_gradient import grad, requires_grad, score_function_term
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import MamlConfig
@@ -61,7 +61,9 @@ def meta_step(
         loss = mean_over_tasks(losses)
         gradient = grad(loss, theta)
         moments = AdamState.from_params(state["optimiser"], theta)
-        theta, moments = adam_step(state["theta"], gradient, moments, config.adam, decayed(config.adam.decay, progress))
+        theta, moments = adam_step(
+            state["theta"], gradient, moments, config.adam, scheduled(config.adam, progress, config.iterations)
+        )
 
     metrics = {
         **data.metrics(),

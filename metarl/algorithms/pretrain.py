@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter, stack
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import DistributionalProblem
-from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, scheduled
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.algorithms.trust_region import trust_region_step
@@ -63,6 +63,8 @@ def meta_step(
     with phase("gradient"):
         loss, gradient = value_and_grad(lambda at: mean_over_tasks(problem.outer_loss(stack(at, n), data.query)), theta)
         moments = AdamState.from_params(state["optimiser"], theta)
-        theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
+        theta, moments = adam_step(
+            theta, gradient, moments, config.adam, scheduled(config.adam, progress, config.iterations)
+        )
     metrics |= {"outer_loss": loss, "gradient_norm": norm(gradient)}
     return {"theta": theta, "optimiser": moments.to_params()}, to_metrics(metrics, phase)

@@ -11,7 +11,7 @@ from metarl.adaptation.adapter import GradientAdapter, replay_steps
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import ClippedProblem, Distribution
 from metarl.adaptation.recompute import recomputed
-from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, scheduled
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import PrompConfig
@@ -85,7 +85,9 @@ def meta_step(
         for _ in range(config.epochs):
             loss, gradient = value_and_grad(objective, theta)
             losses.append(loss)
-            theta, moments = adam_step(theta, gradient, moments, config.adam, decayed(config.adam.decay, progress))
+            theta, moments = adam_step(
+                theta, gradient, moments, config.adam, scheduled(config.adam, progress, config.iterations)
+            )
 
     metrics = {
         **data.metrics(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metarl.adaptation.adapter import GradientAdapter, stack
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.problem import Problem
-from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, scheduled
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.algorithms import ReptileConfig, ReptileOptions
 from metarl.core.collectives import mean_over_tasks
@@ -55,17 +55,19 @@ def meta_step(
     with phase("difference"):
         start = stack(theta, number_of_tasks(tasks))
         pseudo_gradient = {name: mean_over_tasks(value - data.params[name]) for name, value in start.items()}
-        after = reptile_step(state, pseudo_gradient, config, progress)
+        after = reptile_step(state, pseudo_gradient, config, progress, config.iterations)
         after["theta"] |= data.carried
 
     metrics = {**data.metrics(), "difference_norm": norm(pseudo_gradient)}
     return after, to_metrics(metrics, phase)
 
 
-def reptile_step(state: State, pseudo_gradient: Params, options: ReptileOptions, progress: float) -> State:
+def reptile_step(
+    state: State, pseudo_gradient: Params, options: ReptileOptions, progress: float, iterations: int
+) -> State:
     """One outer step of Reptile (Nichol et al. 2018, algorithm 2).
 
-    The plain step is theta - step_size * pseudo_gradient, with a step size that decays by `adam.decay`. With Adam the
+    The plain step is theta - step_size * pseudo_gradient, with a step size that follows `adam.schedule`. With Adam the
     pseudo-gradient replaces the gradient, as section 2 of the paper suggests.
 
     Args:
@@ -73,8 +75,9 @@ def reptile_step(state: State, pseudo_gradient: Params, options: ReptileOptions,
         pseudo_gradient: Mean over tasks of theta minus the adapted parameters.
         options: Options of the outer update.
         progress: Fraction of all iterations that are completed.
+        iterations: The number of all iterations.
     """
-    theta, factor = state["theta"], decayed(options.adam.decay, progress)
+    theta, factor = state["theta"], scheduled(options.adam, progress, iterations)
     if options.outer == "plain":
         return {
             "theta": {name: value - factor * options.step_size * pseudo_gradient[name] for name, value in theta.items()}

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from metarl.adaptation.adapter import Adapter
 from metarl.adaptation.collect import collect_adaptation
 from metarl.adaptation.memory import Reading, TrialProblem, Trials
-from metarl.algorithms.adam import AdamState, adam_state, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_state, adam_step, scheduled
 from metarl.algorithms.meta_gradient import value_and_grad
 from metarl.algorithms.metrics import Metrics, norm, to_metrics
 from metarl.config.memory import PpoConfig, Rl2Config
@@ -111,7 +111,7 @@ def meta_step(
 
     with phase("gradient"):
         moments = AdamState.from_params(state["optimiser"], theta)
-        number, rate, sums = trials.mask.shape[1], decayed(config.adam.decay, progress), torch.zeros(3)
+        number, rate, sums = trials.mask.shape[1], scheduled(config.adam, progress, config.iterations), torch.zeros(3)
         for epoch in range(ppo.epochs):
             order = torch.from_numpy(key.at("minibatches", epoch).generator().permutation(number))
             for chosen in order.tensor_split(ppo.minibatches):

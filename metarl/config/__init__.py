@@ -49,11 +49,13 @@ if TYPE_CHECKING:
     from metarl.config.registry import ProblemKind as ProblemKind
     from metarl.config.registry import find_algorithm as find_algorithm
     from metarl.config.run import AdaptationConfig as AdaptationConfig
+    from metarl.config.run import EarlyStopConfig as EarlyStopConfig
     from metarl.config.run import InnerConfig as InnerConfig
     from metarl.config.run import NetworkConfig as NetworkConfig
     from metarl.config.run import PolicyConfig as PolicyConfig
     from metarl.config.run import RunConfig as RunConfig
     from metarl.config.run import TrainConfig as TrainConfig
+    from metarl.config.run import at_iteration as at_iteration
     from metarl.config.run import context_misfits as context_misfits
     from metarl.config.run import fields_of as fields_of
     from metarl.config.run import has_schedule as has_schedule
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from metarl.config.sb3 import ReptileSb3Config as ReptileSb3Config
     from metarl.config.sb3 import Sb3Config as Sb3Config
     from metarl.config.sb3 import Sb3Options as Sb3Options
+    from metarl.config.schedules import ScheduleOptions as ScheduleOptions
+    from metarl.config.schedules import rate_factor as rate_factor
     from metarl.config.toml import flat_mapping as flat_mapping
     from metarl.config.toml import from_mapping as from_mapping
     from metarl.config.toml import load_preset as load_preset
@@ -138,11 +142,13 @@ __getattr__, __dir__, __all__ = lazy_door(
         ),
         "metarl.config.run": (
             "AdaptationConfig",
+            "EarlyStopConfig",
             "InnerConfig",
             "NetworkConfig",
             "PolicyConfig",
             "RunConfig",
             "TrainConfig",
+            "at_iteration",
             "context_misfits",
             "fields_of",
             "has_schedule",
@@ -155,6 +161,10 @@ __getattr__, __dir__, __all__ = lazy_door(
             "ReptileSb3Config",
             "Sb3Config",
             "Sb3Options",
+        ),
+        "metarl.config.schedules": (
+            "ScheduleOptions",
+            "rate_factor",
         ),
         "metarl.config.toml": (
             "flat_mapping",

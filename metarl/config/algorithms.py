@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metarl.config.run import InnerConfig, TrainConfig
+from metarl.config.schedules import ScheduleName, ScheduleOptions
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class TrustRegionConfig:
 
 
 @dataclass(frozen=True)
-class AdamConfig:
+class AdamConfig(ScheduleOptions):
     """Options of Adam as the outer optimiser."""
 
     lr: float = 3e-3
     """Outer learning rate."""
-    decay: Literal["linear", "none"] = "linear"
-    """Schedule of the outer learning rate over all iterations: linear to zero, or constant."""
+    schedule: ScheduleName = "linear"
+    """Outer learning rate over all iterations: constant, linear, cosine, exponential, or step (equal drops)."""
     beta1: float = 0.9
     """Decay of the first moment."""
     beta2: float = 0.999
@@ -63,7 +64,7 @@ class MamlConfig(MamlOptions, TrainConfig):
 class PrompConfig(TrainConfig):
     """ProMP: clipped outer updates with a penalty on the inner KL (Rothfuss et al. 2019)."""
 
-    adam: AdamConfig = field(default_factory=lambda: AdamConfig(lr=1e-3, decay="none"))
+    adam: AdamConfig = field(default_factory=lambda: AdamConfig(lr=1e-3, schedule="constant"))
     epochs: int = 5
     """Adam steps on each meta-batch."""
     clip: float = 0.3
@@ -79,7 +80,7 @@ class ReptileOptions:
     outer: Literal["adam", "plain"] = "adam"
     """Adam on the difference of parameters, or the plain step."""
     step_size: float = 1.0
-    """Size of the plain step; adam.decay is its schedule."""
+    """Size of the plain step; adam.schedule applies to it."""
     adam: AdamConfig = field(default_factory=AdamConfig)
 
 

@@ -27,6 +27,8 @@ class WhereOptions:
     """Seeds in one batch (default: all if possible); with 1 each is bitwise the run of its seed alone."""
     threads: int | None = None
     """Threads of torch (default: OMP_NUM_THREADS, or what the workload is worth on the cores that are free)."""
+    log: tuple[str, ...] = ()
+    """Loggers beside TensorBoard: csv (metrics.csv), wandb, mlflow; see docs/callbacks.md."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ class ResumeOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     iterations: int | None = None
-    """Meta-iterations in total; as configured by default."""
+    """Meta-iterations in total; as configured by default. A run that was stopped early goes on only with this."""
     extend_schedule: bool = False
     """Train past the end of a schedule, at its last value."""
     threads: int | None = None
     """Threads of torch (default: OMP_NUM_THREADS, or as the run began)."""
+    log: tuple[str, ...] = ()
+    """Loggers beside TensorBoard: csv (metrics.csv), wandb, mlflow; they continue what they logged before."""
     accept_numerics: bool = False
     """Resume even if a metarl with other mathematics or defaults started the run."""
 

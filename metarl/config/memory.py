@@ -14,6 +14,10 @@ _UNUSED = (
     "initialise_from",
     "inner.lr",
     "inner.later_lr",
+    "inner.schedule",
+    "inner.warm_up",
+    "inner.end_factor",
+    "inner.drops",
     "inner.first_order",
     "inner.optimiser",
     "inner.adapt",
@@ -85,7 +89,7 @@ class Rl2Config(TrainConfig):
     inner: InnerConfig = field(default_factory=lambda: InnerConfig(steps=3))
     policy: MemoryPolicyConfig = field(default_factory=MemoryPolicyConfig)
     ppo: PpoConfig = field(default_factory=PpoConfig)
-    adam: AdamConfig = field(default_factory=lambda: AdamConfig(lr=7e-4, decay="linear"))
+    adam: AdamConfig = field(default_factory=lambda: AdamConfig(lr=7e-4, schedule="linear"))
 
     def learner(self) -> str:
         """Memory, the same for all kinds of recurrent layers."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import reduce
-from typing import Any, Literal, Self, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_type_hints
+
+from metarl.config.schedules import ScheduleOptions, changes_until, rate_factor
 
 
 @dataclass(frozen=True)
-class AdaptationConfig:
+class AdaptationConfig(ScheduleOptions):
     """Options of the inner loop."""
 
     estimator = "exact"
@@ -73,6 +75,18 @@ class PolicyConfig(NetworkConfig):
 
 
 @dataclass(frozen=True)
+class EarlyStopConfig:
+    """Options of early stopping by the scores of checkpoints on meta-validation tasks."""
+
+    patience: int = 0
+    """Stop after this many scored checkpoints in a row without a better score; 0 trains to the last iteration."""
+    min_improvement: float = 0.0
+    """Least difference to the best earlier score that counts as better."""
+    min_iterations: int = 0
+    """Iterations before which training never stops early."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Options of every meta-training, for any kind of task."""
 
@@ -96,6 +110,7 @@ class RunConfig:
     """Compute each task alone and add results in task order: bitwise equal for any number of processes, but slower."""
     rank_timeout: float = 300.0
     """Seconds after which one of several processes of torchrun counts as lost."""
+    early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
     inner: AdaptationConfig = field(default_factory=AdaptationConfig)
     initialise_from = None
     """Fixed for supervised tasks; RL overrides it (TrainConfig.initialise_from)."""
@@ -178,9 +193,36 @@ class TrainConfig(RunConfig):
 
 
 def has_schedule(config: RunConfig) -> bool:
-    """Whether the outer learning rate decays to zero at the configured number of iterations."""
+    """Whether the outer or inner learning rate has a schedule that ends at the configured number of iterations."""
     adam = getattr(config, "adam", None)
-    return adam is not None and adam.decay == "linear" and getattr(config, "outer", "adam") != "trpo"
+    outer = adam is not None and getattr(config, "outer", "adam") != "trpo" and changes_until(adam, config.iterations)
+    return outer or changes_until(config.inner, config.iterations)
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def at_iteration(config: Config, iteration: int) -> Config:
+    """The configuration with the inner learning rates of an iteration, and no schedule of them.
+
+    A model is evaluated at the rates with which the last iteration before its checkpoint adapted.
+
+    Args:
+        config: The configuration of a run.
+        iteration: Number of the iteration, from 1.
+
+    Example:
+        >>> config = TrainConfig(iterations=2, inner=InnerConfig(lr=0.4, schedule="linear"))
+        >>> [at_iteration(config, number).inner.lr for number in (1, 2)]
+        [0.4, 0.2]
+    """
+    inner = config.inner
+    if inner.schedule == "constant" and inner.warm_up == 0:
+        return config
+    factor = rate_factor(inner, iteration - 1, config.iterations)
+    later = None if inner.later_lr is None else factor * inner.later_lr
+    rates = replace(inner, lr=factor * inner.lr, later_lr=later, schedule="constant", warm_up=0)
+    return replace(config, inner=rates)
 
 
 def fields_of(config_type: type, prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,9 @@ MAX_TOML_BYTES = 1 << 16
 MAX_DOTS = 100
 """Maximum number of dots in a line; the parser needs gigabytes for keys with thousands of parts."""
 
+FORMER = {"decay": ("schedule", {"none": "constant"})}
+"""Names of options in files of earlier versions, each with its name now, and its former values with those now."""
+
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """A configuration as nested plain values, without entries that are None, which TOML cannot represent."""
@@ -38,7 +41,7 @@ def flat_mapping(config: Any) -> dict[str, Any]:
     Example:
         >>> from metarl.config import AdamConfig
         >>> flat_mapping(AdamConfig())
-        {'lr': 0.003, 'decay': 'linear', 'beta1': 0.9, 'beta2': 0.999}
+        {'schedule': 'linear', 'warm_up': 0, 'drops': 2, 'lr': 0.003, 'beta1': 0.9, 'beta2': 0.999}
     """
 
     def opened(mapping: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -115,6 +118,9 @@ def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: s
     changes: dict[str, Any] = {}
     for name, value in mapping.items():
         key = prefix + name
+        if name in FORMER and FORMER[name][0] in hints and name not in hints:
+            name, values = FORMER[name]
+            value = values.get(value, value) if isinstance(value, str) else value
         if name not in hints:
             raise ConfigError(f"{where}: unknown key '{key}'{nearest(name, hints)}")
         annotation = hints[name]

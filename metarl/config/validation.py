@@ -29,6 +29,8 @@ _AT_LEAST_ONE = (
     "ppo.chunk",
     "policy.memory_size",
     "policy.latent_size",
+    "adam.drops",
+    "inner.drops",
 )
 
 _NOT_NEGATIVE = (
@@ -48,6 +50,13 @@ _NOT_NEGATIVE = (
     "policy.reward_embedding",
     "ppo.value_weight",
     "ppo.entropy_weight",
+    "adam.warm_up",
+    "inner.warm_up",
+    "adam.end_factor",
+    "inner.end_factor",
+    "early_stop.patience",
+    "early_stop.min_improvement",
+    "early_stop.min_iterations",
 )
 
 _POSITIVE = (
@@ -131,7 +140,16 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Yield conflicts between the inner loop and the outer update, as `RunConfig.conflicts` does."""
     if config.ordered_sums and config.device != "cpu":
         yield "ordered_sums", "false, or --device cpu: a GPU cannot compute tasks one at a time in a fixed order"
+    if config.early_stop.patience and not config.validation_tasks:
+        yield "early_stop.patience", "0, or --validation-tasks above 0: early stopping needs scores of checkpoints"
     inner = config.inner
+    for name, options in (("adam", getattr(config, "adam", None)), ("inner", inner)):
+        if options is not None and options.schedule in ("exponential", "step") and options.end_factor == 0:
+            yield f"{name}.end_factor", f"a number above 0: the schedule {options.schedule} multiplies by powers of it"
+    if inner.learned_lr != "none" and (inner.schedule != "constant" or inner.warm_up):
+        yield "inner.learned_lr", "none: a rate with a schedule is not learned"
+    if isinstance(config, PretrainOptions) and (inner.schedule != "constant" or inner.warm_up):
+        yield "inner.schedule", "constant, without warm-up: joint training takes no inner steps"
     differentiates = not isinstance(config, ReptileOptions | PretrainOptions)
     if not differentiates and inner.learned_lr != "none":
         yield "inner.learned_lr", "none: this outer update differentiates no adaptation, so rates cannot be learned"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metarl.core.collectives import repeat_per_task as repeat_per_task
     from metarl.core.collectives import shared_by_ranks as shared_by_ranks
     from metarl.core.collectives import sum_over_tasks as sum_over_tasks
+    from metarl.core.errors import CallbackFault as CallbackFault
     from metarl.core.errors import ConfigError as ConfigError
     from metarl.core.errors import Divergence as Divergence
     from metarl.core.errors import EnvironmentFault as EnvironmentFault
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from metarl.core.machine import DTYPES as DTYPES
     from metarl.core.machine import check_device as check_device
     from metarl.core.machine import choose_threads as choose_threads
+    from metarl.core.machine import generators_restored as generators_restored
     from metarl.core.machine import keep_freed_memory as keep_freed_memory
     from metarl.core.machine import torch_threads as torch_threads
     from metarl.core.numbers import finite as finite
@@ -91,6 +93,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "sum_over_tasks",
         ),
         "metarl.core.errors": (
+            "CallbackFault",
             "ConfigError",
             "Divergence",
             "EnvironmentFault",
@@ -124,6 +127,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "DTYPES",
             "check_device",
             "choose_threads",
+            "generators_restored",
             "keep_freed_memory",
             "torch_threads",
         ),

@@ -32,6 +32,10 @@ class RunError(MetarlError):
     """Run directory that is missing, in use or damaged."""
 
 
+class CallbackFault(MetarlError):
+    """A callback raised an exception; the message names callback, event and exception."""
+
+
 class Divergence(MetarlError):
     """Training or adaptation produced values that are not finite.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from metarl.core.errors import ConfigError
@@ -94,3 +96,15 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that glibc accepts
+
+
+@contextmanager
+def generators_restored() -> Iterator[None]:
+    """Restore the state of the global random generators of Python, NumPy and torch after the block."""
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

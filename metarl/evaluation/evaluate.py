@@ -148,6 +148,8 @@ def evaluate_as(
             state, manifest = load_selected(run, options.checkpoint)
             trained = parts.as_trained(state["theta"], str(run), manifest)
             theta = {name: value.to(parts.device, parts.dtype) for name, value in trained.items()}
+            if options.inner_lr is None:
+                adapter = parts.adapter_at(manifest["iteration"], options.later_inner_lr)
         theta = setup.at_test(theta, Key.from_seed(options.seed).at("evaluation"))
         # As trained, so that a result is bitwise the same whatever else the machine is doing.
         trained_with = min(manifest.get("threads") or usable_cores(), usable_cores())

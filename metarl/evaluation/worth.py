@@ -133,7 +133,7 @@ def _config(name: str, options: Worth, observe_task: bool) -> PretrainConfig:
         iterations=options.iterations,
         meta_batch_size=options.tasks,
         episodes=options.episodes,
-        adam=AdamConfig(lr=options.lr, decay="none"),
+        adam=AdamConfig(lr=options.lr, schedule="constant"),
         policy=PolicyConfig(initial_log_std=-0.5, normalise_observations=True),
         validation_tasks=0,
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from metarl.runs.manifest import data_used as data_used
     from metarl.runs.manifest import list_checkpoints as list_checkpoints
     from metarl.runs.manifest import read_manifest as read_manifest
+    from metarl.runs.manifest import recorded_scores as recorded_scores
     from metarl.runs.manifest import scores_of as scores_of
     from metarl.runs.policy_files import SavedPolicy as SavedPolicy
     from metarl.runs.policy_files import read_policy as read_policy
@@ -80,6 +81,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "data_used",
             "list_checkpoints",
             "read_manifest",
+            "recorded_scores",
             "scores_of",
         ),
         "metarl.runs.policy_files": (

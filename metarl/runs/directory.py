@@ -27,6 +27,9 @@ METRICS = "metrics.jsonl"
 
 LOCK = ".lock"
 
+LOGS = ("metrics.csv", "scores.csv", "tracking.json", "wandb")
+"""What loggers write in a run directory."""
+
 
 def create(run: Path, algorithm: str, config: RunConfig, kind: ProblemKind = REINFORCEMENT_LEARNING) -> RunLock:
     """Create a run directory, lock it, and write the resolved configuration.
@@ -97,7 +100,7 @@ def _has_only_a_start(run: Path) -> bool:
     names = {path.name for path in run.iterdir()}
     if CONFIG in names and LOCK not in names:
         return False  # somebody else's file of that name
-    known = names <= {LOCK, CONFIG, f".{CONFIG}", METRICS, "tensorboard"}
+    known = names <= {LOCK, CONFIG, f".{CONFIG}", METRICS, "tensorboard", *LOGS}
     return known and not (METRICS in names and (run / METRICS).stat().st_size)
 
 

@@ -83,6 +83,23 @@ def data_used(manifest: Mapping[str, Any]) -> int:
     return int(manifest[_unit(manifest)])
 
 
+def recorded_scores(run: Path, manifest: Mapping[str, Any], every: int) -> dict[int, float | None]:
+    """Scores of all checkpoints at the configured interval up to that of the manifest, also of those removed since.
+
+    Manifests of earlier versions do not list them; then they are read from the checkpoints that are there.
+
+    Args:
+        run: The run directory.
+        manifest: The manifest of a checkpoint.
+        every: Iterations between checkpoints.
+    """
+    listed = manifest.get("scores")
+    if isinstance(listed, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in listed):
+        return {int(number): score for number, score in listed}
+    there = {i: folder for i, folder in list_checkpoints(run).items() if i <= manifest["iteration"] and i % every == 0}
+    return dict(scores_of(there, lambda error: None))
+
+
 def check_numerics(run: Path, manifest: Mapping[str, Any]) -> None:
     """Check the numerics version of a checkpoint.
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 
 from metarl.config.memory import Rl2Config
-from metarl.config.run import TrainConfig
+from metarl.config.run import TrainConfig, at_iteration
 from metarl.config.toml import from_mapping, to_mapping
 from metarl.config.validation import validate
 from metarl.core.errors import RunError
@@ -59,7 +59,8 @@ def read_policy(path: Path | str, checkpoint: str = "last") -> SavedPolicy:
                 f"{place}: learned by {config.learner()}; go on there with 'metarl export {place} model.zip'"
             )
         state, manifest = load_selected(place, checkpoint)
-        return SavedPolicy(replace(config, device="cpu"), state["theta"], manifest["spaces"], manifest["horizon"])
+        config = at_iteration(replace(config, device="cpu"), manifest["iteration"])
+        return SavedPolicy(config, state["theta"], manifest["spaces"], manifest["horizon"])
     if not place.is_file():
         raise RunError(f"{place}: neither a run directory nor a saved policy")
     try:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metarl.core.machine import generators_restored
 from metarl.core.prng import Key
 from metarl.families.vec_env import VecEnv
 from metarl.rl.data import Episodes
@@ -103,7 +104,7 @@ class RandomState:
     @contextmanager
     def resumed(self) -> Iterator[None]:
         """Restore the saved state inside the block, and the previous state after it."""
-        with _restored():
+        with generators_restored():
             python, numpy, of_torch, cuda = self._kept
             random.setstate(python)
             np.random.set_state(numpy)
@@ -116,20 +117,9 @@ class RandomState:
 @contextmanager
 def private_randomness(key: Key) -> Iterator[RandomState]:
     """Seed the global generators of Python, NumPy and torch inside the block, and restore their state after it."""
-    with _restored():
+    with generators_restored():
         seed = seed_of(key)
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         yield RandomState(seed)
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
-    before = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])

@@ -62,7 +62,7 @@ def meta_step(
         pseudo_gradient = {name: torch.zeros_like(value) for name, value in theta.items()}
         for name in moving:
             pseudo_gradient[name] = mean_over_tasks(torch.stack([theta[name] - end.params[name][0] for end in ends]))
-        after = reptile_step(state, pseudo_gradient, config, progress)
+        after = reptile_step(state, pseudo_gradient, config, progress, config.iterations)
 
     metrics = {
         "return": [_mean([end.memory.returns[step] for end in ends]) for step in range(steps)] + [None],

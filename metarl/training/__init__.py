@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from metarl.training.assembly import Assembly as Assembly
     from metarl.training.assembly import assemble as assemble
     from metarl.training.brief import BriefTraining as BriefTraining
-    from metarl.training.loop import Outcome as Outcome
     from metarl.training.loop import Reporter as Reporter
     from metarl.training.loop import Training as Training
     from metarl.training.progress import TrainingDisplay as TrainingDisplay
@@ -30,11 +29,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "assemble",
         ),
         "metarl.training.brief": ("BriefTraining",),
-        "metarl.training.loop": (
-            "Outcome",
-            "Reporter",
-            "Training",
-        ),
+        "metarl.training.loop": ("Reporter", "Training"),
         "metarl.training.progress": (
             "TrainingDisplay",
             "evaluation_progress",

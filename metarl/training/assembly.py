@@ -13,7 +13,7 @@ from metarl.adaptation.adapter import Adapter
 from metarl.adaptation.parameters import as_trained, initial_theta
 from metarl.adaptation.setup import Setup, open_setup
 from metarl.config.registry import REINFORCEMENT_LEARNING, Algorithm, ProblemKind
-from metarl.config.run import RunConfig
+from metarl.config.run import RunConfig, at_iteration
 from metarl.config.validation import validate
 from metarl.core.errors import ConfigError
 from metarl.core.machine import DTYPES, check_device, keep_freed_memory
@@ -53,6 +53,18 @@ class Assembly:
         if manifest is not None:
             check_spaces(manifest.get("spaces"), self.setup.facts().get("spaces"), self.setup.name, where)
         return as_trained(self.adapter, self.setup.model, loaded, where)
+
+    def adapter_at(self, iteration: int, later_lr: float | None = None) -> Adapter:
+        """The adapter with the inner learning rates of an iteration, by their schedule.
+
+        Args:
+            iteration: Number of the iteration, from 1.
+            later_lr: Learning rate after the first step, if not that of the iteration.
+        """
+        now = at_iteration(self.config, iteration)
+        if now is self.config:
+            return self.adapter
+        return self.setup.adapter(now.inner.lr, later_lr or now.inner.later_lr)
 
     def for_seed(self, seed: int) -> Assembly:
         """The same parts for another seed. They are shared, so only one of the two assemblies is closed."""

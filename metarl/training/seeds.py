@@ -6,7 +6,7 @@ Each run keeps its own state, run directory and outcome.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,8 @@ from typing import Any
 
 from metarl.adaptation.setup import ClosableProblem
 from metarl.algorithms.metrics import tree_map
+from metarl.callbacks.callback import Outcome
+from metarl.callbacks.dispatch import Callbacks
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig
 from metarl.core.errors import ConfigError, Divergence, EnvironmentFault
@@ -25,7 +27,7 @@ from metarl.core.seed_axis import stacked, state_of, use_seed_axis
 from metarl.families.tasks import join_tasks
 from metarl.runs.directory import check_free
 from metarl.training.assembly import Assembly, assemble
-from metarl.training.loop import Outcome, Reporter, Training
+from metarl.training.loop import Reporter, Training
 from metarl.training.signals import StopSignals
 from metarl.training.start import is_there, opened
 
@@ -41,6 +43,7 @@ def train_seeds(
     at_once: int | None = None,
     log: Callable[[str], None] = lambda line: None,
     display: Callable[[], AbstractContextManager[Reporter | None]] = nullcontext,
+    callbacks: Callable[[], Callbacks] = Callbacks,
 ) -> Iterator[tuple[Path, Outcome]]:
     """Train a run for each seed into `run_dir/seed-N`.
 
@@ -59,6 +62,7 @@ def train_seeds(
         at_once: Number of seeds in one batch (default: all, if the algorithm supports a seed axis).
         log: Called with lines about the batches.
         display: Opens a progress display for each batch, whose callback receives the records.
+        callbacks: Makes the callbacks of a run; called once for each seed.
 
     Yields:
         Run directory and outcome of each seed, when its batch ends.
@@ -82,7 +86,7 @@ def train_seeds(
         for start in range(0, len(own), together):
             runs = {run_dir / f"seed-{seed}": parts.for_seed(seed) for seed in own[start : start + together]}
             with use_ranks(ALONE):
-                outcomes = _train(runs, or_resume, accept_numerics, log, display)
+                outcomes = _train(runs, or_resume, accept_numerics, log, display, callbacks)
             yield from outcomes.items()
             if any(outcome.signal is not None for outcome in outcomes.values()):
                 return
@@ -107,6 +111,7 @@ def _train(
     accept_numerics: bool,
     log: Callable[[str], None],
     display: Callable[[], AbstractContextManager[Reporter | None]],
+    callbacks: Callable[[], Callbacks],
 ) -> dict[Path, Outcome]:
     """Train runs in one batch, or in one batch for each iteration that runs are resumed from."""
     for run, parts in runs.items():
@@ -115,7 +120,7 @@ def _train(
     found: dict[Path, Outcome] = {}
     with ExitStack() as held:
         waiting = {
-            run: held.enter_context(opened(parts, run, or_resume, accept_numerics, len(runs)))
+            run: held.enter_context(opened(parts, run, or_resume, accept_numerics, len(runs), callbacks()))
             for run, parts in runs.items()
         }
         while waiting:
@@ -139,7 +144,7 @@ def run_together(trainings: list[Training], report: Reporter | None = None) -> l
     """Train several runs in one batch to their end, as `Training.run` trains one.
 
     Each run agrees with a run of its seed alone up to rounding. The seconds in its metrics are those of the batch. A
-    run that fails ends with its error, and the others continue.
+    run that fails ends with its error, one that early stopping or a callback ends is saved, and the others continue.
 
     Args:
         trainings: Runs at the same iteration whose configurations differ only in the seed.
@@ -149,14 +154,25 @@ def run_together(trainings: list[Training], report: Reporter | None = None) -> l
         The outcome of each run.
     """
     faults: dict[int, Fault] = {}
+    ended: dict[int, Outcome] = {}
     total = trainings[0].config.iterations
     with ExitStack() as held, StopSignals() as stop:
+
+        def still_going(these: Iterable[Training]) -> list[Training]:
+            going = []
+            for training in these:
+                if training.stops():
+                    ended[id(training)] = training.ended(None)  # saved at once, while the others go on
+                else:
+                    going.append(training)
+            return going
+
         problem = trainings[0].setup.problem(training=True)
         held.callback(problem.close)
         for training in trainings:
             training.note_co_seeds(len(trainings) - 1)
-            held.enter_context(training.recording())
-        going = list(trainings)
+            held.enter_context(training.recording(total))
+        going = still_going(trainings)
         while going and going[0].iteration < total and not stop.anywhere():
             for training in going:
                 training.co_seeds = len(going) - 1
@@ -168,16 +184,18 @@ def run_together(trainings: list[Training], report: Reporter | None = None) -> l
                 records.append(training.record(found))
                 if training.due(total) and not stop.anywhere():
                     training.save()
-            going = [training for training in going if id(training) not in faults]
+            going = still_going(training for training in going if id(training) not in faults)
             if report is not None and records:
                 report(records[0])
         signal = stop.anywhere()
-        return [
-            Outcome(training.iteration, error=faults[id(training)])
+        outcomes = [
+            training.failed(faults[id(training)])
             if id(training) in faults
-            else training.ended(signal)
+            else ended.get(id(training)) or training.ended(signal)
             for training in trainings
         ]
+    # A callback may have raised at the end.
+    return [replace(o, error=o.error or t.callbacks.fault) for o, t in zip(outcomes, trainings, strict=True)]
 
 
 def _iterate(going: list[Training], problem: ClosableProblem) -> list[dict[str, Any] | Fault]:
@@ -202,7 +220,7 @@ def _step_together(going: list[Training], problem: ClosableProblem) -> list[tupl
             problem,
             join_tasks(tasks),
             replace(keys[0], co_seeds=keys[1:]),
-            first.adapter,
+            first.parts.adapter_at(first.iteration + 1),
             first.config,
             progress[0],
         )

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metarl.callbacks.callback import Outcome
+from metarl.callbacks.dispatch import Callbacks
 from metarl.config.registry import REINFORCEMENT_LEARNING, ProblemKind
 from metarl.config.run import RunConfig, has_schedule
 from metarl.core.errors import ConfigError
@@ -16,7 +18,7 @@ from metarl.families.registry import family_name
 from metarl.runs.directory import check_same, holds_run, read_config
 from metarl.runs.sources import naming_network, naming_source
 from metarl.training.assembly import Assembly, assemble
-from metarl.training.loop import Outcome, Reporter, Training
+from metarl.training.loop import Reporter, Training
 
 
 def train(
@@ -28,6 +30,7 @@ def train(
     or_resume: bool = False,
     accept_numerics: bool = False,
     report: Reporter | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Outcome:
     """Meta-train into a new run directory.
 
@@ -39,8 +42,10 @@ def train(
         or_resume: Whether an existing run with the same configuration is resumed.
         accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
+        callbacks: Called at the events of the run.
 
     Raises:
+        CallbackFault: A callback raised; the run is saved.
         ConfigError, FamilyError: An option is invalid, or the family cannot be loaded.
         RunError: The directory cannot be used.
         EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
@@ -48,12 +53,19 @@ def train(
     with (
         process_group(config.device, config.rank_timeout),
         assemble(algorithm, config, kind) as parts,
-        opened(parts, Path(run_dir), or_resume, accept_numerics) as training,
+        opened(parts, Path(run_dir), or_resume, accept_numerics, callbacks=callbacks) as training,
     ):
         return training.run(config.iterations, report)
 
 
-def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = False, seeds: int = 1) -> Training:
+def opened(
+    parts: Assembly,
+    run: Path,
+    or_resume: bool,
+    accept_numerics: bool = False,
+    seeds: int = 1,
+    callbacks: Callbacks | None = None,
+) -> Training:
     """Create a run, or open the existing one if `or_resume` is set and its configuration is the same.
 
     Args:
@@ -62,12 +74,13 @@ def opened(parts: Assembly, run: Path, or_resume: bool, accept_numerics: bool = 
         or_resume: Whether an existing run is resumed.
         accept_numerics: Whether a run of another numerics version may be resumed.
         seeds: Number of runs that are trained in one batch.
+        callbacks: Called at the events of the run.
     """
     there = broadcast_rank0(is_there(run, or_resume))
     with sync_errors():
         if there and current().index == 0:
             check_same(run, parts.algorithm, parts.config, parts.kind)
-    return Training(parts, run, new=not there, accept_numerics=accept_numerics, seeds=seeds)
+    return Training(parts, run, new=not there, accept_numerics=accept_numerics, seeds=seeds, callbacks=callbacks)
 
 
 def is_there(run: Path, or_resume: bool) -> bool:
@@ -84,8 +97,11 @@ def resume(
     extend_schedule: bool = False,
     accept_numerics: bool = False,
     report: Reporter | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Outcome:
     """Resume a run from its newest intact checkpoint; the result is bitwise that of an uninterrupted run.
+
+    A run that early stopping or a callback ended is complete. It goes on only if `iterations` is given.
 
     Args:
         run_dir: The run.
@@ -95,11 +111,13 @@ def resume(
         extend_schedule: Whether training may continue past the end of a schedule, at its last value.
         accept_numerics: Whether a run of another numerics version may be resumed.
         report: Called with each iteration's record.
+        callbacks: Called at the events of the run.
 
     Returns:
-        The last iteration, and the signal that stopped training, if any.
+        The last iteration, and the signal or the reason that stopped training, if any.
 
     Raises:
+        CallbackFault: A callback raised; the run is saved.
         ConfigError: An option is invalid.
         RunError: There is no such run, it is in use, or it cannot be resumed.
         EnvironmentFault, Divergence: Training cannot continue; checkpoints written so far remain.
@@ -130,10 +148,12 @@ def resume(
     with (
         process_group(config.device, config.rank_timeout),
         _assembled(run, there, family is None, algorithm, config, kind) as parts,
-        Training(parts, run, new=False, accept_numerics=accept_numerics) as training,
+        Training(parts, run, new=False, accept_numerics=accept_numerics, callbacks=callbacks) as training,
     ):
         if iterations is not None and total < training.iteration:
             raise ConfigError(f"--iterations = {total}; expected at least {training.iteration}, which {run} has done")
+        if iterations is not None and total > training.iteration:
+            training.go_on()
         return training.run(total, report)
 
 

@@ -118,7 +118,7 @@ def _advance(training: Training, iteration: int, stop: Callable[[], int | None])
                 raise Stopped(signal)
         elif _score(training) is None:
             # A signal came just before this checkpoint, which was saved without taking the time for a score.
-            with training.recording():
+            with training.recording(iteration):
                 training.save()
     score = _score(training)
     if score is None:

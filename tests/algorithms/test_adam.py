@@ -1,6 +1,6 @@
 import torch
 
-from metarl.algorithms.adam import AdamState, adam_step, decayed
+from metarl.algorithms.adam import AdamState, adam_step, scheduled
 from metarl.config.algorithms import AdamConfig
 
 
@@ -17,6 +17,6 @@ def test_adam_is_torchs_adam():
         torch.testing.assert_close(theta["x"], leaf.detach())
 
 
-def test_decay_is_linear_or_none():
-    assert [decayed("linear", p) for p in (0.0, 0.25, 0.5)] == [1.0, 0.75, 0.5]
-    assert decayed("none", 0.5) == 1.0
+def test_the_factor_is_that_of_the_iteration():
+    assert [scheduled(AdamConfig(), p, 4) for p in (0.0, 0.25, 0.5)] == [1.0, 0.75, 0.5]
+    assert scheduled(AdamConfig(schedule="constant"), 0.5, 4) == 1.0

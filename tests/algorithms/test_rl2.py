@@ -169,7 +169,7 @@ def loop_loss(theta, policy, episodes, targets, config):
 @pytest.mark.parametrize("memory", ["gru", "lstm"])
 def test_a_step_is_that_of_a_loop_over_ragged_trials(memory):
     config = Rl2Config(
-        episodes=2, gamma=0.9, inner=InnerConfig(steps=2), adam=AdamConfig(lr=0.01, decay="none"),
+        episodes=2, gamma=0.9, inner=InnerConfig(steps=2), adam=AdamConfig(lr=0.01, schedule="constant"),
         policy=MemoryPolicyConfig(memory=memory, memory_size=4, hidden_sizes=(3,)),
         ppo=PpoConfig(epochs=2, minibatches=1, normalise_returns=False, max_gradient_norm=1e9),
     )  # fmt: skip
@@ -218,14 +218,14 @@ def test_memory_solves_what_no_policy_without_memory_can(tmp_path):
     shared = {"family": "tests.helpers.families:Cue", "validation_tasks": 0, "checkpoint_every": 1000}
     config = Rl2Config(
         **shared, iterations=120, meta_batch_size=16, episodes=8, inner=InnerConfig(steps=0),
-        policy=MemoryPolicyConfig(memory_size=16, hidden_sizes=(16,)), adam=AdamConfig(lr=0.005, decay="none"),
+        policy=MemoryPolicyConfig(memory_size=16, hidden_sizes=(16,)), adam=AdamConfig(lr=0.005, schedule="constant"),
         ppo=PpoConfig(minibatches=2, clip=0.2),
     )  # fmt: skip
     train("rl2", config, tmp_path / "memory")
     assert metarl.evaluate(tmp_path / "memory", tasks=40, episodes=10, steps=0)["return"]["mean"][0] > 0.9
     without = PretrainConfig(
         **shared, iterations=60, meta_batch_size=16, episodes=8, policy=PolicyConfig(hidden_sizes=(16,)),
-        adam=AdamConfig(lr=0.01, decay="none"),
+        adam=AdamConfig(lr=0.01, schedule="constant"),
     )  # fmt: skip
     train("pretrain", without, tmp_path / "without")
     returns = [record["return"][0] for record in read_metrics(tmp_path / "without")]

@@ -20,7 +20,7 @@ from metarl.config.run import has_schedule
     ("config", "expected"),
     [
         (MamlConfig(), True),
-        (MamlConfig(adam=AdamConfig(decay="none")), False),
+        (MamlConfig(adam=AdamConfig(schedule="constant")), False),
         (PrompConfig(), False),
         (ReptileConfig(outer="plain"), True),
         (PretrainConfig(outer="trpo"), False),
@@ -34,7 +34,7 @@ def test_a_schedule_is_there_where_adams_rate_falls(config, expected):
 def test_defaults_that_differ_from_the_shared_ones_are_the_papers():
     """ProMP: a constant rate of 1e-3, five epochs, a clip of 0.3 (Rothfuss et al. 2019, appendix); Reptile: 3 steps."""
     promp = PrompConfig()
-    assert (promp.adam.lr, promp.adam.decay, promp.epochs, promp.clip) == (1e-3, "none", 5, 0.3)
+    assert (promp.adam.lr, promp.adam.schedule, promp.epochs, promp.clip) == (1e-3, "constant", 5, 0.3)
     assert ReptileConfig().inner.steps == 3
     assert MamlConfig().inner.steps == 1
 

@@ -14,7 +14,7 @@ from metarl.core.errors import (
 
 def test_every_error_is_one_that_the_command_line_prints_in_one_line():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     assert all(issubclass(kind, MetarlError) for kind in kinds)
     # New workers may do better than one that failed, so a rollout distinguishes the two.
     assert issubclass(WorkerFault, EnvironmentFault)

@@ -19,7 +19,7 @@ ROOM_ORDER = (
     ("adaptation",),
     ("rl", "algorithms"),
     ("runs",),
-    ("sb3", "deployment"),
+    ("sb3", "deployment", "callbacks"),
     ("training",),
     ("evaluation", "tuning"),
     ("report",),

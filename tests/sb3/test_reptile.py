@@ -21,7 +21,7 @@ pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not instal
 
 
 def test_reptile_moves_theta_towards_the_mean_of_what_was_learned(tmp_path):
-    config = replace(tiny(), outer="plain", step_size=0.5, iterations=1, adam=AdamConfig(decay="none"))
+    config = replace(tiny(), outer="plain", step_size=0.5, iterations=1, adam=AdamConfig(schedule="constant"))
     train("reptile-sb3", config, tmp_path / "run")
     opened = setup(config)
     problem, theta = opened.problem(training=True), drawn_by(config)

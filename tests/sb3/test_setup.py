@@ -29,7 +29,7 @@ def test_resuming_is_exact(tmp_path, name, kind):
         (tmp_path / "part" / "config.toml").write_text(text)
         metarl.resume(tmp_path / "part")
     else:
-        again = replace(config, adam=AdamConfig(decay="none"))
+        again = replace(config, adam=AdamConfig(schedule="constant"))
         train(name, again, tmp_path / "constant")
         train(name, replace(again, iterations=1), tmp_path / "begun")
         metarl.resume(tmp_path / "begun", iterations=2)

@@ -14,7 +14,7 @@ from metarl.training.brief import BriefTraining
 from metarl.training.loop import Training
 
 CONFIG = PretrainConfig(
-    meta_batch_size=3, episodes=2, iterations=3, validation_tasks=0, adam=AdamConfig(decay="none"),
+    meta_batch_size=3, episodes=2, iterations=3, validation_tasks=0, adam=AdamConfig(schedule="constant"),
     policy=PolicyConfig(hidden_sizes=(8,), normalise_observations=True),
 )  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_policies_of_a_batch_are_those_of_each_alone():
 
 def test_divergence_names_the_training_and_the_iteration():
     with (
-        assemble("pretrain", replace(CONFIG, adam=AdamConfig(lr=1e6, decay="none"))) as parts,
+        assemble("pretrain", replace(CONFIG, adam=AdamConfig(lr=1e6, schedule="constant"))) as parts,
         pytest.raises(Divergence, match=r"^test: iteration 1: log_std is "),
     ):
         trained(parts, [1])

@@ -150,7 +150,7 @@ def test_a_fault_on_a_validation_task_costs_the_score_only(tmp_path, tiny_config
     def broken(*_, **__):
         raise EnvironmentFault("reward is not finite at task 1, episode 0, step 2")
 
-    monkeypatch.setattr("metarl.training.loop.adaptation_curve", broken)
+    monkeypatch.setattr("metarl.training.validation.adaptation_curve", broken)
     with pytest.warns(UserWarning, match="iteration 2: the checkpoint has no score: reward is not finite"):
         train("maml-trpo", tiny_config, tmp_path / "run")
     assert read_manifest(tmp_path / "run" / "checkpoints" / "00000004")["meta_validation"] is None

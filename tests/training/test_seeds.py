@@ -103,7 +103,7 @@ def test_a_signal_stops_all_seeds_and_they_go_on_bitwise(tmp_path):
 
 
 def test_seeds_that_stand_at_unlike_iterations_go_on_apart(tmp_path):
-    algorithm, config = short(iterations=2, adam=AdamConfig(decay="none"))
+    algorithm, config = short(iterations=2, adam=AdamConfig(schedule="constant"))
     list(train_seeds(algorithm, config, SEEDS, tmp_path / "many"))
     run = tmp_path / "many" / "seed-8"
     with pytest.warns(UserWarning, match="seed-8: trained in a batch with 2 other seeds, goes on alone"):

@@ -62,6 +62,6 @@ def test_a_trial_goes_on_after_a_signal_within_an_iteration(base, whole_trial, t
 def test_an_error_names_the_seed(base, tmp_path, monkeypatch):
     with pytest.raises(Divergence, match="seed 5, iteration 1: log_std"):
         list(scores_by_checkpoint(tmp_path / "trial", "maml", replace(base, inner=replace(base.inner, lr=1e4)), (5,)))
-    monkeypatch.setattr("metarl.training.loop.Training._validate", lambda self: None)
+    monkeypatch.setattr("metarl.training.validation.Validation.measure", lambda self, theta, iteration: None)
     with pytest.raises(Divergence, match="seed 5, iteration 2: no score"):
         list(scores_by_checkpoint(tmp_path / "none", "maml", base, (5,)))
