@@ -136,24 +136,33 @@ def after_import(module: str, action: Callable[[], None]) -> None:
 
 
 class _Awaited(MetaPathFinder):
-    """Finds one module as others would, and calls a function after its code has run."""
+    """Finds one module as others would, and calls a function after its code has run.
+
+    It stays until then, since a module may be looked for and not imported.
+    """
 
     def __init__(self, module: str, action: Callable[[], None]) -> None:
         self._module, self._action = module, action
+        self._asks_others = False
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The specification of the awaited module, whose loader calls the function; None for all others."""
-        if name != self._module:
+        if name != self._module or self._asks_others:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._asks_others = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asks_others = False
         if spec is None or spec.loader is None:
             return spec
-        execute, action = spec.loader.exec_module, self._action
+        execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            action()
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+                self._action()
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -44,6 +44,8 @@ def load_family(name: str | TaskFamily, variant: str | None = None, *, observe_t
     if isinstance(name, TaskFamily):
         with handed_over(name) as held:
             return load_family(held, variant, observe_task=observe_task)
+    if not isinstance(variant, str | None):
+        raise FamilyError(f"--variant {variant!r:.80}; expected the name of a variant")
     name, named = split_name(family_name(name))
     if named is not None and variant not in (None, named):
         raise FamilyError(f"family '{name}:{named}' names its variant; got --variant {variant} as well")

@@ -124,6 +124,7 @@ def test_an_action_follows_an_import(tmp_path, monkeypatch):
     seen = []
     after_import("later", lambda: seen.append(sys.modules["later"].value))
     importlib.import_module("another")
+    assert importlib.util.find_spec("later") is not None  # as programs do that ask whether a package is installed
     assert seen == []
     module = importlib.import_module("later")
     assert seen == [1]

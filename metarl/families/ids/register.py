@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any
 
 import gymnasium
 
 from metarl.core.errors import ConfigError
+from metarl.core.imports import import_attribute
 from metarl.families.family import TaskFamily
 from metarl.families.ids.installed import MODULE
+from metarl.families.registry import family_name
 
 ID = re.compile(r"(?:[\w-]+/)?[\w.-]+-v\d+")
 
@@ -24,6 +25,7 @@ def register_family(family: str | TaskFamily, env_id: str) -> None:
 
     Raises:
         ConfigError: It is no id.
+        FamilyError: It is neither a family nor a name.
 
     Example:
         >>> from gymnasium.spaces import Box, Dict
@@ -35,19 +37,27 @@ def register_family(family: str | TaskFamily, env_id: str) -> None:
     """
     if not ID.fullmatch(env_id):
         raise ConfigError(f"env_id = {env_id!r}; expected an id such as 'lander/Lander-v0'")
-    # Gymnasium copies the keyword arguments of an id, so a family that is an object is not among them.
-    made: dict[str, Any] = {
-        name: partial(_made, f"{MODULE}.{place}", family)
-        for name, place in (
-            ("entry_point", "task_env:make_env"),
-            ("vector_entry_point", "task_vector_env:make_vector_env"),
-        )
-    }
-    gymnasium.register(env_id, **made)
+    family_name(family)
+    gymnasium.register(
+        env_id,
+        entry_point=_Builder(f"{MODULE}.task_env:make_env", family),
+        vector_entry_point=_Builder(f"{MODULE}.task_vector_env:make_vector_env", family),
+    )
 
 
-def _made(place: str, family: str | TaskFamily, **arguments: Any) -> Any:
-    """Build an environment by the function at a place, which is imported on first use."""
-    from metarl.core.imports import import_attribute
+class _Builder:
+    """Builds environments of one family. Gymnasium copies what an id consists of; a copy is this very object.
 
-    return import_attribute(place, place, ConfigError)(family, **arguments)
+    Args:
+        place: The function that builds, as `module:attribute`; it is imported on first use.
+        family: The family, or its name.
+    """
+
+    def __init__(self, place: str, family: str | TaskFamily) -> None:
+        self._place, self._family = place, family
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Builder:
+        return self
+
+    def __call__(self, **arguments: Any) -> Any:
+        return import_attribute(self._place, self._place, ConfigError)(self._family, **arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from metarl.core.errors import FamilyError
+from metarl.core.errors import FamilyError, in_python_words, nearest
 from metarl.families.family import TaskFamily
 from metarl.families.registry import load_family
 from metarl.families.tasks import Task, parse_task, task_at
@@ -47,7 +47,7 @@ class TaskEnv(gymnasium.Env):
         return env.metadata
 
     def _drawn(self, rng: np.random.Generator) -> Task:
-        return task_at(self.family.sample_tasks(1, SPLIT, rng), 0)
+        return drawn_task(self.family, rng)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; `info["task"]` is the task."""
@@ -94,22 +94,47 @@ def make_env(
         >>> env.reset(seed=1)[1]["task"]["goal"].tolist()
         [0.30000001192092896, -0.20000000298023224]
     """
-    found = load_family(family, variant)
-    return TaskEnv(found, given_task(found, task), render_mode)
+    return TaskEnv(*family_and_task(family, variant, task), render_mode)
 
 
-def given_task(family: TaskFamily, task: Mapping[str, Any]) -> Task | None:
-    """The task of keyword arguments; None if there are none.
+def drawn_task(family: TaskFamily, rng: np.random.Generator) -> Task:
+    """One task of the training split.
 
     Args:
         family: The family.
-        task: Its entries.
+        rng: The only source of randomness.
+    """
+    return task_at(family.sample_tasks(1, SPLIT, rng), 0)
+
+
+def family_and_task(
+    family: str | TaskFamily, variant: str | None, task: Mapping[str, Any]
+) -> tuple[TaskFamily, Task | None]:
+    """The family and the task that keyword arguments name.
+
+    Args:
+        family: The family, or its name.
+        variant: Variant of the family (default: its first).
+        task: Entries of the task, all or none.
+
+    Returns:
+        The family, and the task; None without entries.
 
     Raises:
-        FamilyError: An entry is unknown, missing or outside its space.
+        FamilyError: There is no such family or variant, or an entry is unknown, missing or outside its space.
     """
+    with in_python_words():
+        found = load_family(family, variant)
+    return found, _given(found, task)
+
+
+def _given(family: TaskFamily, task: Mapping[str, Any]) -> Task | None:
     if not task:
         return None
+    valid = [*family.task_space.spaces, *(["variant"] if family.variants else [])]
+    for name in task:
+        if name not in valid:
+            raise FamilyError(f"family '{family.name}': unknown argument '{name}'{nearest(name, valid)}")
     try:
         return parse_task(family.task_space, {name: _plain(value) for name, value in task.items()}, "task")
     except FamilyError as error:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl.core.errors import ConfigError
 from metarl.families.family import TaskFamily
-from metarl.families.ids.task_env import SPLIT, given_task
-from metarl.families.registry import load_family
-from metarl.families.tasks import Task, batch_tasks
+from metarl.families.ids.task_env import SPLIT, drawn_task, family_and_task
+from metarl.families.tasks import Task, Tasks, batch_tasks
 
 
 class TaskBatchEnv(VectorEnv):
     """Sub-environments of a family, each with a sticky task: the given one, or one of its own.
 
-    Tasks of their own are drawn from the training split at the first reset. A sub-environment whose episode ends is
-    reset by the same step (autoreset SAME_STEP): the observation returned is the first of the next episode, and
-    `info["final_obs"]` has the last one of the episode that ended.
+    Tasks of their own are drawn from the training split at the first reset, from its seed if it has one, or each from
+    its own of several seeds. A sub-environment whose episode ends is reset by the same step (autoreset SAME_STEP): the
+    observation returned is the first of the next episode; `info["final_obs"]` has the last one of the episode that
+    ended, and `info["final_info"]` the info of that step.
 
     Args:
         family: The family.
@@ -43,23 +45,33 @@ class TaskBatchEnv(VectorEnv):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:  # type: ignore[override]
         """Start episodes in all sub-environments, or in those of `options["reset_mask"]`."""
-        single = seed if isinstance(seed, int) else None
-        super().reset(seed=single)
+        seed = int(seed) if isinstance(seed, np.integer) else seed
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        if not isinstance(seed, int | None) and len(seed) != self.num_envs:
+            raise ConfigError(f"seed = {seed!r:.80}; expected a whole number, or one for each of {self.num_envs}")
         if self._envs is None:
-            rng = self.np_random if single is None else np.random.default_rng(single)
-            self.tasks = self.tasks or self.family.sample_tasks(self.num_envs, SPLIT, rng)
+            self.tasks = self.tasks or self._drawn(seed)
             self._envs = self.family.make_vec(self.tasks, 1)
         observations, info = self._envs.reset(seed=seed, options=options)
         return observations, {**info, "task": copy.deepcopy(self.tasks)}
 
+    def _drawn(self, seed: int | Sequence[int | None] | None) -> Tasks:
+        if isinstance(seed, int | None):
+            rng = self.np_random if seed is None else np.random.default_rng(seed)
+            return self.family.sample_tasks(self.num_envs, SPLIT, rng)
+        each = (self.np_random if own is None else np.random.default_rng(own) for own in seed)
+        return batch_tasks([drawn_task(self.family, rng) for rng in each])
+
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:  # type: ignore[override]
         """One step of all sub-environments, and a reset of those whose episode ends."""
-        assert self._envs is not None, "reset must be called before step"
+        if self._envs is None:
+            raise gymnasium.error.ResetNeeded("reset must be called before step")
         observations, rewards, terminated, truncated, info = self._envs.step(actions)
         ended = terminated | truncated
         info = {**info, "task": copy.deepcopy(self.tasks)}
         if ended.any():
-            info |= {"final_obs": observations.copy(), "_final_obs": ended}
+            last = {"final_obs": observations.copy(), "final_info": info}
+            info = info | last | {"_final_obs": ended, "_final_info": ended}
             started, _ = self._envs.reset(options={"reset_mask": ended})
             shape = (-1, *[1] * (observations.ndim - 1))
             observations = np.where(ended.reshape(shape), started, observations)
@@ -72,7 +84,11 @@ class TaskBatchEnv(VectorEnv):
 
 
 def make_vector_env(
-    family: str | TaskFamily, num_envs: int = 1, variant: str | None = None, **task: Any
+    family: str | TaskFamily,
+    num_envs: int = 1,
+    variant: str | None = None,
+    render_mode: str | None = None,
+    **task: Any,
 ) -> TaskBatchEnv:
     """Build the vector environment of an id, as `gymnasium.make_vec` does.
 
@@ -80,9 +96,11 @@ def make_vector_env(
         family: The family, or its name.
         num_envs: Number of sub-environments.
         variant: Variant of the family (default: its first).
+        render_mode: None, since one batch is not rendered.
         **task: Entries of a task for all sub-environments, all or none.
 
     Raises:
+        ConfigError: `num_envs` is below 1, or there is a render mode.
         FamilyError: There is no such variant, or an entry is unknown, missing or outside its space.
 
     Example:
@@ -90,5 +108,7 @@ def make_vector_env(
         >>> envs.reset(seed=1)[1]["task"]["goal"].shape
         (3, 2)
     """
-    found = load_family(family, variant)
-    return TaskBatchEnv(found, num_envs, given_task(found, task))
+    if render_mode is not None:
+        raise ConfigError(f"render_mode = {render_mode!r}: a batch is not rendered; give vectorization_mode='sync' too")
+    found, given = family_and_task(family, variant, task)
+    return TaskBatchEnv(found, num_envs, given)

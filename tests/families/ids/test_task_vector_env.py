@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import metarl
 from metarl.core.errors import ConfigError
@@ -42,12 +43,54 @@ def test_episodes_are_those_of_the_family_and_follow_one_another(env_id):
             ends += int(ended.sum())
             np.testing.assert_array_equal(info["final_obs"][ended], last[ended])
             np.testing.assert_array_equal(info["_final_obs"], ended)
+            np.testing.assert_array_equal(info["_final_info"], ended)
+            assert info["final_info"].keys() == info.keys() - {"final_obs", "_final_obs", "final_info", "_final_info"}
             started, _ = plain.reset(options={"reset_mask": ended})
             np.testing.assert_array_equal(observations[ended], started[ended])
             np.testing.assert_array_equal(observations[~ended], last[~ended])
         else:
             np.testing.assert_array_equal(observations, last)
     assert ends >= 4
+
+
+def test_seeds_of_their_own_draw_the_tasks():
+    """A single environment with the seed has the same task, whichever its neighbours are."""
+
+    def drawn(seed):
+        return gymnasium.make_vec("metarl/Navigation2D-v0", num_envs=2).reset(seed=seed)[1]["task"]["goal"]
+
+    alone = [gymnasium.make("metarl/Navigation2D-v0").reset(seed=seed)[1]["task"]["goal"] for seed in (5, 6)]
+    np.testing.assert_array_equal(drawn([5, 6]), alone)
+    np.testing.assert_array_equal(drawn([6, None])[0], alone[1])
+    np.testing.assert_array_equal(drawn(np.int64(5)), drawn(5))
+    with pytest.raises(ConfigError, match=r"^seed = \[1\]; expected a whole number, or one for each of 2$"):
+        drawn([1])
+
+
+def test_a_reset_comes_first_and_nothing_is_drawn():
+    envs = gymnasium.make_vec("metarl/Navigation2D-v0", num_envs=2)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        envs.step(envs.action_space.sample())
+    with pytest.raises(
+        ConfigError, match=r"^render_mode = 'rgb_array': a batch is not rendered; give vectorization_mod"
+    ):
+        gymnasium.make_vec("metarl/Navigation2D-v0", num_envs=2, render_mode="rgb_array")
+    envs = gymnasium.make_vec("metarl/Navigation2D-v0", num_envs=2, render_mode="rgb_array", vectorization_mode="sync")
+    envs.reset(seed=1)
+    assert len(envs.render()) == 2
+
+
+def test_statistics_of_gymnasium_are_those_of_the_episodes():
+    envs = RecordEpisodeStatistics(gymnasium.make_vec("metarl/BernoulliBandit-v0", num_envs=3))
+    _, info = envs.reset(seed=1)
+    returns, lengths, episodes = np.zeros(3), np.zeros(3, int), 0
+    for _ in range(40):
+        _, rewards, terminated, truncated, info = envs.step(envs.action_space.sample())
+        returns, lengths = returns + rewards, lengths + 1
+        for i in np.flatnonzero(terminated | truncated):
+            assert (info["episode"]["r"][i], info["episode"]["l"][i]) == (returns[i], lengths[i])
+            returns[i], lengths[i], episodes = 0, 0, episodes + 1
+    assert episodes >= 3
 
 
 def test_there_is_at_least_one():
