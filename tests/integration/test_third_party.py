@@ -1,7 +1,9 @@
 """Environments of other packages as families: declared, checked, trained for two iterations, evaluated."""
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 import metarl
 from metarl.families.checks.check import check_family
@@ -35,3 +37,23 @@ def test_a_family_of_another_package(family, tmp_path):
     observation, _ = env.reset(seed=1)
     assert env.action_space.contains(agent.act(observation))
     env.close()
+
+
+def test_it_has_an_id(family):
+    env_id = f"integration/{family.partition(':')[2]}-v0"
+    metarl.register_family(family, env_id)
+    env = gymnasium.make(env_id)
+    check_env(env.unwrapped, skip_render_check=True)
+    task = env.reset(seed=3)[1]["task"]
+    env.close()
+    envs = gymnasium.make_vec(env_id, num_envs=2)
+    _, info = envs.reset(seed=3)
+    for name, value in task.items():
+        assert info["task"][name].shape == (2, *np.shape(value))
+    ends = np.zeros(2, int)
+    for _ in range(min(load_family(family).horizon, 50)):
+        observations, _, terminated, truncated, _ = envs.step(envs.action_space.sample())
+        assert envs.observation_space.contains(observations)
+        ends += terminated | truncated
+    assert (ends > 0).all() or load_family(family).horizon > 50
+    envs.close()
