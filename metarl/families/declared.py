@@ -160,6 +160,16 @@ class DeclaredFamily(TaskFamily):
                 )
         return frozenset(set(self.task_space.spaces) - attributes)
 
+    @cached_property
+    def _required(self) -> frozenset[str]:
+        """Task entries without which the constructor cannot be called."""
+        parameters = inspect.signature(self._constructor).parameters
+        return frozenset(
+            name
+            for name in self.task_space.spaces
+            if name in parameters and parameters[name].default is inspect.Parameter.empty
+        )
+
     def _is_stored(self, name: str, probe: gymnasium.Env, arguments: dict[str, Any]) -> bool:
         """Whether the constructor only stores an argument, found by a second environment with another value of it."""
         source = copy.deepcopy(self.task_space.spaces[name])
@@ -181,8 +191,8 @@ class DeclaredFamily(TaskFamily):
         return task_at(self.splits.sample(1, self.splits.names[0], np.random.default_rng(0)), 0)
 
     def build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
-        """The environment inside the task wrapper, built with the task entries that its constructor takes."""
-        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self.rebuilt_for}
+        """The environment inside the task wrapper, built with the task entries that its constructor needs."""
+        arguments: dict[str, Any] = {name: _plain(task[name]) for name in self.rebuilt_for | self._required}
         if render_mode is not None:
             self._check_renders()
             arguments["render_mode"] = render_mode

@@ -174,3 +174,30 @@ def test_a_reward_of_numpy_becomes_a_number():
     assert [type(reward(kind)) for kind in (np.float32, np.float64, float)] == [float] * 3
     assert reward(np.float32) == 0.5
     assert type(reward(lambda value: np.array([value]))) is np.ndarray
+
+
+def test_an_argument_without_a_default_is_given():
+    """Also where the constructor only stores it, so that it is an attribute, and where set_task sets it."""
+
+    class Slope(gymnasium.Env):
+        observation_space, action_space = spaces.Box(-1, 1, (1,)), spaces.Discrete(2)
+
+        def __init__(self, angle):
+            self.angle = angle
+
+    space = spaces.Dict({"angle": spaces.Box(0.0, 1.0, ())})
+    tilts = []
+
+    def tilted(env, task):
+        tilts.append(env.angle)
+        env.angle = float(task["angle"])
+
+    for set_task in (None, tilted):
+        family = declare_family(Slope, space, horizon=3, set_task=set_task)
+        env = family.make({"angle": np.float32(0.5)})
+        assert env.unwrapped.angle == 0.5
+        inner = env.unwrapped
+        family.set_task(env, {"angle": np.float32(0.25)})
+        assert env.unwrapped is inner
+        assert inner.angle == 0.25
+    assert tilts[-1] == 0.5
