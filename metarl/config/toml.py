@@ -120,6 +120,7 @@ def from_mapping(default: Any, mapping: Mapping[str, Any], where: str, prefix: s
         key = prefix + name
         if name in FORMER and FORMER[name][0] in hints and name not in hints:
             name, values = FORMER[name]
+            key = f"{key}, now {prefix}{name},"
             value = values.get(value, value) if isinstance(value, str) else value
         if name not in hints:
             raise ConfigError(f"{where}: unknown key '{key}'{nearest(name, hints)}")

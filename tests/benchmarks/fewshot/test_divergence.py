@@ -42,7 +42,7 @@ def test_metrics_of_a_task_that_diverges_are_json(tmp_path):
     with (
         assemble("reptile", config, KINDS["sinusoid"]) as parts,
         opened(parts, tmp_path / "run", or_resume=False) as training,
-        training.recording(),
+        training.recording(1),
     ):
         assert training.record(measured)["negative_mse"][1] == float("-inf")
     line = (tmp_path / "run" / "metrics.jsonl").read_text()
