@@ -19,7 +19,7 @@ class RunStatus(NamedTuple):
 
     run: Path
     state: str
-    """running, finished, stopped, or "damaged: " and the reason."""
+    """running, finished, ended early (by early stopping or a callback), stopped, or "damaged: " and the reason."""
     algorithm: str
     task_name: str
     saved: int | None
@@ -53,8 +53,9 @@ def run_status(run: Path) -> RunStatus:
     iteration = last.get("iteration") if isinstance(last.get("iteration"), int) else None
     curve = next((value for value in last.values() if isinstance(value, list)), [])  # a value for each step
     known = [value for value in curve if isinstance(value, int | float)]
-    found = (_saved(folder) for folder in reversed(list_checkpoints(run).values()))
-    saved = next((number for number in found if number is not None), None)
+    found = (_manifest(folder) for folder in reversed(list_checkpoints(run).values()))
+    newest = next((manifest for manifest in found if manifest is not None), {})
+    saved = newest.get("iteration")
     try:
         config = read_plain(run)
     except MetarlError as error:
@@ -65,15 +66,17 @@ def run_status(run: Path) -> RunStatus:
         state = "running"
     elif saved is not None and total is not None and saved >= total:
         state = "finished"
+    elif newest.get("stopped") is not None:
+        state = "ended early"
     else:
         state = "stopped"
     algorithm, task_name = str(config.get("algorithm", "")), str(config.get("family", config.get("domain", "")))
     return RunStatus(run, state, algorithm, task_name, saved, total, iteration, known[-1] if known else None)
 
 
-def _saved(folder: Path) -> int | None:
+def _manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        return int(read_manifest(folder)["iteration"])
+        return read_manifest(folder)
     except RunError:
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metarl.adaptation.parameters import as_trained
-from metarl.config.run import TrainConfig
+from metarl.config.run import TrainConfig, at_iteration
 from metarl.config.sb3 import ON_POLICY, Sb3Config
 from metarl.config.validation import check_least
 from metarl.core.errors import ConfigError, RunError
@@ -82,9 +82,10 @@ def export_model(
             raise ConfigError(f"--settings = {settings}; expected none: {place} has those that it was trained with")
         found = _family(config, place, family)
         learner = Learner(config, found)
-        theta = _trained(config, learner, place, checkpoint)
+        theta, iteration = _trained(config, learner, place, checkpoint)
+        rate = at_iteration(config, iteration).inner.lr
         with private_randomness(key):
-            model = learner.starting(theta, _one_task(found, task, key), key, config.inner.lr)
+            model = learner.starting(theta, _one_task(found, task, key), key, rate)
     else:
         name = algorithm or "PPO"
         if name not in ON_POLICY:
@@ -122,9 +123,11 @@ def _family(config: TrainConfig, place: Path, given: str | TaskFamily | None) ->
         return build_family(config)
 
 
-def _trained(config: Sb3Config, learner: Learner, place: Path, checkpoint: str) -> Params:
+def _trained(config: Sb3Config, learner: Learner, place: Path, checkpoint: str) -> tuple[Params, int]:
+    """The parameters of a checkpoint, and its iteration."""
     adapter = Sb3Adapter(learner, config.inner.lr, config.sb3.timesteps)
-    return as_trained(adapter, learner, load_selected(place, checkpoint)[0]["theta"], str(place))
+    state, manifest = load_selected(place, checkpoint)
+    return as_trained(adapter, learner, state["theta"], str(place)), manifest["iteration"]
 
 
 def _one_task(family: TaskFamily, task: Task | None, key: Key) -> Tasks:

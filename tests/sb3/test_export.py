@@ -9,11 +9,13 @@ import torch
 
 import metarl
 import metarl.core.errors
+from metarl.config.run import InnerConfig
 from metarl.families.tasks import task_at
 from metarl.sb3 import export_model
+from metarl.training.start import train
 from tests.helpers.cli import metarl as command_line
 from tests.helpers.runs import policy_run
-from tests.helpers.sb3 import SAME_POLICY, distribution_of, observations_of
+from tests.helpers.sb3 import SAME_POLICY, distribution_of, observations_of, tiny
 
 pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed (extra sb3)")
 
@@ -118,6 +120,13 @@ def test_exports_that_cannot_be(run, tmp_path, line, message):
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_learners_export_goes_on_at_the_rate_of_its_checkpoint(tmp_path):
+    config = tiny(inner=InnerConfig(lr=1e-3, steps=1, schedule="linear"))
+    train("reptile-sb3", config, tmp_path / "run")
+    rates = [export_model(tmp_path / "run", checkpoint=number).learning_rate for number in (1, 2)]
+    assert rates == pytest.approx([1e-3, 5e-4])
 
 
 def test_stable_baselines3_is_imported_only_where_it_is_used():
